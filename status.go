@@ -1,0 +1,99 @@
+package shedguard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// GatewayState is what a gateway's retained status says of it.
+type GatewayState string
+
+// The gateway states.
+const (
+	GatewayOnline  GatewayState = "online"
+	GatewayOffline GatewayState = "offline" // the last will
+	GatewayStopped GatewayState = "stopped" // ended on purpose
+)
+
+// Status is the retained presence of a gateway and its last will. BootID and
+// Conn order the messages: an offline older than the last seen pair is from a
+// connection that was already replaced.
+type Status struct {
+	State      GatewayState    `json:"state"`
+	Since      time.Time       `json:"since"` // the will's is the connect time
+	BootID     string          `json:"boot_id"`
+	Conn       uint64          `json:"conn"` // connections of this boot, from 1
+	Version    string          `json:"version"`
+	ConfigHash string          `json:"config_hash"`
+	Clock      ClockQuality    `json:"clock"`
+	Outlets    []OutletSummary `json:"outlets,omitempty"`
+}
+
+// OutletSummary is one outlet in a gateway's status.
+type OutletSummary struct {
+	Outlet  int         `json:"outlet"`
+	State   OutletState `json:"state"`
+	Quality Quality     `json:"quality"`
+	Latched []Cause     `json:"latched,omitempty"` // what holds it open until a reset
+}
+
+// DecodeStatus reads a status and checks it, every fault at once.
+func DecodeStatus(b []byte) (Status, error) {
+	if len(b) > MaxEventBytes {
+		return Status{}, fmt.Errorf("status: %d bytes: want at most %d", len(b), MaxEventBytes)
+	}
+	var s Status
+	if err := json.Unmarshal(b, &s); err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	var errs []error
+	if s.State != GatewayOnline && s.State != GatewayOffline && s.State != GatewayStopped {
+		errs = append(errs, fmt.Errorf("status: state: %q: want online, offline or stopped", s.State))
+	}
+	if !ValidID(s.BootID) {
+		errs = append(errs, fmt.Errorf("status: boot_id: %q: want a ULID", s.BootID))
+	}
+	if s.Conn == 0 {
+		errs = append(errs, errors.New("status: conn: want 1 or more"))
+	}
+	if !oneOf(s.Clock, ClockQualities()) {
+		errs = append(errs, fmt.Errorf("status: clock: %q: want one of %q", s.Clock, ClockQualities()))
+	}
+	for i, o := range s.Outlets {
+		if o.Outlet < 1 || o.Outlet > MaxOutlets {
+			errs = append(errs, fmt.Errorf("status: outlets[%d].outlet: %d: want 1 to %d", i, o.Outlet, MaxOutlets))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// ShedState is everything a gateway knows of its shed at one moment: the
+// result of get_state and the body of its local /api/v1/state.
+type ShedState struct {
+	Shed     string         `json:"shed"`
+	Version  string         `json:"version"`
+	At       time.Time      `json:"at"`
+	Outlets  []OutletStatus `json:"outlets"`
+	Alarms   []Alarm        `json:"alarms"` // open ones
+	Siren    bool           `json:"siren"`
+	Uplink   string         `json:"uplink"`    // connected, connecting, off
+	Backlog  int            `json:"backlog"`   // records waiting in the outbox
+	UptimeMS int64          `json:"uptime_ms"` // of the gateway program
+	Stamp
+}
+
+// OutletStatus is one outlet at one moment.
+type OutletStatus struct {
+	OutletSummary
+	Volts       float64  `json:"volts"`
+	Amps        float64  `json:"amps"`
+	Watts       float64  `json:"watts"`
+	PowerFactor float64  `json:"pf"`
+	Celsius     *float64 `json:"celsius,omitempty"` // absent when no sensor or no good reading
+	AgeMS       int64    `json:"age_ms"`            // of the reading; -1 when there was none
+	Closed      bool     `json:"closed"`            // the relay's commanded state
+	Heat        float64  `json:"heat"`              // heating image, 1 = trip
+	Session     *Session `json:"session,omitempty"`
+}
