@@ -1,0 +1,33 @@
+// Package sim is a simulated I²C bus with register-level models of the chips
+// that shedguard drives, and with the faults that real buses have.
+//
+// # Model
+//
+// A [Bus] is an i2c.Bus. A [Chip] is attached at an address, to the bus or to
+// one port of a [PCA9548]; a chip behind a port is reached only while the port
+// is selected, and two chips that answer at once drive the bus together (what
+// is read is the AND of both), as on real wires. Chips are written from
+// register facts and know nothing of the drivers, so that a mistake in one is
+// seen by the other.
+//
+// [Bus.BusTime] is virtual: each transaction costs its bits (start, 9 per
+// address and data byte, repeated start, stop) at the speed of the bus, and
+// nothing sleeps unless a test asks for it by [Bus.SetDelay].
+//
+// # Faults
+//
+// On the bus: [Bus.NACK] (an address does not answer), [Bus.Hold] (a line is
+// held low; every transaction times out), [Bus.SetDelay] (transactions take
+// real time). On the way to one chip, by the [Wire] that attaching returns:
+// [Wire.Cut], [Wire.Float] (reads all ones), [Wire.Flip] (bits flip). In a
+// chip: Freeze (registers stop changing) and Reset (power-on reset in mid-run).
+//
+// Everything may be called from any goroutine. Transactions of one bus are
+// carried out one at a time; injecting never waits for them.
+//
+// # Caveats
+//
+// No clock stretching, no arbitration, no 10-bit addresses, no general call.
+// The MCP23017 does not raise interrupts. The ACS37800 does not sample: its
+// registers hold what Set computed, until the next Set.
+package sim
