@@ -1,0 +1,354 @@
+package tmp102_test
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"periph.io/x/conn/v3/i2c/i2ctest"
+	"periph.io/x/conn/v3/physic"
+	"pgregory.net/rapid"
+
+	"github.com/shedguard/shedguard/drivers/sim"
+	"github.com/shedguard/shedguard/drivers/tmp102"
+)
+
+func celsius(c float64) physic.Temperature {
+	return physic.ZeroCelsius + physic.Temperature(math.Round(c*float64(physic.Celsius)))
+}
+
+func read(reg byte, word uint16) i2ctest.IO {
+	return i2ctest.IO{Addr: 0x48, W: []byte{reg}, R: []byte{byte(word >> 8), byte(word)}}
+}
+
+func write(reg byte, word uint16) i2ctest.IO {
+	return i2ctest.IO{Addr: 0x48, W: []byte{reg, byte(word >> 8), byte(word)}}
+}
+
+// born is the playback of New with the default options.
+func born() []i2ctest.IO {
+	return []i2ctest.IO{
+		read(1, 0x60A0),
+		write(1, 0x6080), write(2, 0x4B00), write(3, 0x5000),
+		read(1, 0x60A0), read(2, 0x4B00), read(3, 0x5000),
+	}
+}
+
+func newDev(t testing.TB, more ...i2ctest.IO) (*tmp102.Dev, *i2ctest.Playback) {
+	t.Helper()
+	bus := &i2ctest.Playback{Ops: append(born(), more...), DontPanic: true}
+	dev, err := tmp102.New(bus, tmp102.DefaultOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev, bus
+}
+
+func TestSense(t *testing.T) {
+	tests := map[string]struct {
+		word uint16
+		want float64
+		err  error
+	}{
+		"zero":                       {word: 0x0000, want: 0},
+		"one step":                   {word: 0x0010, want: 0.0625},
+		"minus one step":             {word: 0xFFF0, want: -0.0625},
+		"25":                         {word: 0x1900, want: 25},
+		"29.5, from a real FM75":     {word: 0x1D80, want: 29.5},
+		"30, from a real FM75":       {word: 0x1E00, want: 30},
+		"100":                        {word: 0x6400, want: 100},
+		"-25":                        {word: 0xE700, want: -25},
+		"-55, the lower end":         {word: 0xC900, want: -55},
+		"below the lower end":        {word: 0xC8F0, err: tmp102.ErrWord},
+		"saturated":                  {word: 0x7FF0, want: 127.9375},
+		"the lowest word":            {word: 0x8000, err: tmp102.ErrWord},
+		"extended 0":                 {word: 0x0001, want: 0},
+		"extended -0.25":             {word: 0xFFE1, want: -0.25},
+		"extended one step":          {word: 0x0009, want: 0.0625},
+		"extended 128":               {word: 0x4001, want: 128},
+		"extended 150, the end":      {word: 0x4B01, want: 150},
+		"extended, above the end":    {word: 0x4B09, err: tmp102.ErrWord},
+		"extended -55":               {word: 0xE481, want: -55},
+		"all ones":                   {word: 0xFFFF, err: tmp102.ErrWord},
+		"an unused bit":              {word: 0x1902, err: tmp102.ErrWord},
+		"half a step in normal mode": {word: 0x1908, err: tmp102.ErrWord},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			dev, bus := newDev(t, read(0, tt.word))
+			got := physic.Temperature(42)
+			err := dev.Sense(&got)
+			if !errors.Is(err, tt.err) {
+				t.Fatalf("error %v, want %v", err, tt.err)
+			}
+			want := celsius(tt.want)
+			if tt.err != nil {
+				want = 42
+				if !strings.HasPrefix(err.Error(), "tmp102@playback/0x48: temperature: ") {
+					t.Errorf("error %q", err)
+				}
+			}
+			if got != want {
+				t.Errorf("%d, want %d", got, want)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSenseFails(t *testing.T) {
+	tests := map[string][]i2ctest.IO{
+		"nobody there": nil,
+		"short read":   {{Addr: 0x48, W: []byte{0}, R: []byte{0x19}}},
+	}
+	for name, ops := range tests {
+		t.Run(name, func(t *testing.T) {
+			dev, _ := newDev(t, ops...)
+			got := physic.Temperature(42)
+			if err := dev.Sense(&got); err == nil || !strings.HasPrefix(err.Error(), "tmp102@playback/0x48: read register 0: ") {
+				t.Errorf("error %v", err)
+			}
+			if got != 42 {
+				t.Errorf("temperature changed to %d", got)
+			}
+		})
+	}
+}
+
+func TestNew(t *testing.T) {
+	tests := map[string]struct {
+		change func(*tmp102.Opts)
+		ops    []i2ctest.IO
+	}{
+		"default": {change: func(*tmp102.Opts) {}, ops: born()},
+		"extended, limits at both ends, 0.25 Hz, alert now": {
+			change: func(o *tmp102.Opts) {
+				o.Extended, o.Rate, o.Low, o.High = true, tmp102.Rate250mHz, celsius(-55), celsius(150)
+			},
+			ops: []i2ctest.IO{
+				read(1, 0x60A0),
+				write(1, 0x6010), write(2, 0xE480), write(3, 0x4B00),
+				read(1, 0x6010), read(2, 0xE480), read(3, 0x4B00),
+			},
+		},
+		"8 Hz, limits rounded down to a step": {
+			change: func(o *tmp102.Opts) { o.Rate, o.Low, o.High = tmp102.Rate8Hz, celsius(-0.01), celsius(60.1) },
+			ops: []i2ctest.IO{
+				read(1, 0x60B0),
+				write(1, 0x60C0), write(2, 0xFFF0), write(3, 0x3C10),
+				read(1, 0x60E0), read(2, 0xFFF0), read(3, 0x3C10),
+			},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			opts := tmp102.DefaultOpts()
+			tt.change(opts)
+			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
+			if _, err := tmp102.New(bus, opts); err != nil {
+				t.Fatal(err)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	same := func(*tmp102.Opts) {}
+	tests := map[string]struct {
+		change func(*tmp102.Opts)
+		ops    []i2ctest.IO
+		err    error
+	}{
+		"address":               {change: func(o *tmp102.Opts) { o.Addr = 0x4C }},
+		"rate":                  {change: func(o *tmp102.Opts) { o.Rate = 4 }},
+		"limits swapped":        {change: func(o *tmp102.Opts) { o.Low, o.High = o.High, o.Low }},
+		"limit above the range": {change: func(o *tmp102.Opts) { o.High = celsius(128) }},
+		"limit below the range": {change: func(o *tmp102.Opts) { o.Low = celsius(-56) }},
+		"no limits":             {change: func(o *tmp102.Opts) { o.Low, o.High = 0, 0 }},
+		"nobody there":          {change: same},
+		"bus stuck high":        {change: same, ops: []i2ctest.IO{read(1, 0xFFFF)}, err: tmp102.ErrWord},
+		"bus stuck low":         {change: same, ops: []i2ctest.IO{read(1, 0)}, err: tmp102.ErrWord},
+		"not written":           {change: same, ops: born()[:1]},
+		"limits not written":    {change: same, ops: born()[:3]},
+		"not read back":         {change: same, ops: born()[:4]},
+		"another configuration": {change: same, ops: append(born()[:4], read(1, 0x60B0)), err: tmp102.ErrReset},
+		"another chip":          {change: same, ops: append(born()[:4], read(1, 0x00A0)), err: tmp102.ErrWord},
+		"low limit not read":    {change: same, ops: born()[:5]},
+		"another low limit":     {change: same, ops: append(born()[:5], read(2, 0)), err: tmp102.ErrReset},
+		"another high limit":    {change: same, ops: append(born()[:6], read(3, 0)), err: tmp102.ErrReset},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			opts := tmp102.DefaultOpts()
+			tt.change(opts)
+			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
+			dev, err := tmp102.New(bus, opts)
+			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
+				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
+			}
+			if err := bus.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Check notices a chip that lost its supply, and Configure brings it back; the
+// readings stay right in between.
+func TestPowerOnReset(t *testing.T) {
+	bus := sim.NewBus("sim", 400*physic.KiloHertz)
+	chip := sim.NewTMP102()
+	bus.Attach(0x48, chip)
+	opts := tmp102.DefaultOpts()
+	opts.Extended, opts.Low, opts.High = true, celsius(55), celsius(60)
+	dev, err := tmp102.New(bus, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chip.SetCelsius(140)
+	sense(t, dev, 140)
+	if !chip.Alert() {
+		t.Error("no alert at 140 °C")
+	}
+	if err := dev.Check(); err != nil {
+		t.Error(err)
+	}
+	chip.Reset()
+	chip.SetCelsius(61.5)
+	sense(t, dev, 61.5)
+	if chip.Alert() {
+		t.Error("alert by limits that are lost")
+	}
+	if err := dev.Check(); !errors.Is(err, tmp102.ErrReset) {
+		t.Errorf("Check after a reset: %v, want %v", err, tmp102.ErrReset)
+	}
+	if err := dev.Configure(); err != nil {
+		t.Fatal(err)
+	}
+	sense(t, dev, 61.5)
+	if !chip.Alert() {
+		t.Error("no alert at 61.5 °C")
+	}
+	chip.SetCelsius(55)
+	if !chip.Alert() {
+		t.Error("alert ended at the low limit")
+	}
+	chip.SetCelsius(54.9375)
+	if chip.Alert() {
+		t.Error("alert goes on below the low limit")
+	}
+	bus.Hold(true)
+	if err := dev.Check(); !errors.Is(err, sim.ErrTimeout) {
+		t.Errorf("Check on a stuck bus: %v, want %v", err, sim.ErrTimeout)
+	}
+}
+
+func sense(t *testing.T, dev *tmp102.Dev, want float64) {
+	t.Helper()
+	var got physic.Temperature
+	if err := dev.Sense(&got); err != nil {
+		t.Fatal(err)
+	}
+	if got != celsius(want) {
+		t.Errorf("%s, want %g °C", got, want)
+	}
+}
+
+// The whole range of both modes comes back to a step.
+func TestRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		opts := tmp102.DefaultOpts()
+		opts.Extended = rapid.Bool().Draw(t, "extended")
+		end := 127.9375
+		if opts.Extended {
+			end = 150
+		}
+		want := rapid.Float64Range(-55, end).Draw(t, "celsius")
+		bus := sim.NewBus("sim", 400*physic.KiloHertz)
+		chip := sim.NewTMP102()
+		bus.Attach(0x48, chip)
+		dev, err := tmp102.New(bus, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chip.SetCelsius(want)
+		var got physic.Temperature
+		if err := dev.Sense(&got); err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(got.Celsius()-want) > 1.0/32+1e-9 {
+			t.Fatalf("%s, want %g °C ± 1/32", got, want)
+		}
+	})
+}
+
+// FuzzSense: a word is a temperature within the range of the chip, or an error
+// that leaves the caller's value alone.
+func FuzzSense(f *testing.F) {
+	for _, word := range []uint16{0, 0x1900, 0x7FF0, 0xC900, 0x4B01, 0xFFFF, 0x8000} {
+		f.Add(word)
+	}
+	f.Fuzz(func(t *testing.T, word uint16) {
+		dev, _ := newDev(t, read(0, word))
+		got := physic.Temperature(42)
+		err := dev.Sense(&got)
+		switch {
+		case err != nil && got != 42:
+			t.Errorf("%#04x: %v, yet %s", word, err, got)
+		case err == nil && (got < celsius(-55) || got > celsius(150)):
+			t.Errorf("%#04x: %s", word, got)
+		case err == nil && word&0xF > 1 && word&0xF != 9:
+			t.Errorf("%#04x: %s from a word with unused bits set", word, got)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	dev, _ := newDev(t)
+	if got, want := dev.String(), "tmp102@playback/0x48"; got != want {
+		t.Errorf("String %q, want %q", got, want)
+	}
+	if err := dev.Halt(); err != nil {
+		t.Error(err)
+	}
+}
+
+func simDev(t testing.TB) *tmp102.Dev {
+	t.Helper()
+	bus := sim.NewBus("sim", 400*physic.KiloHertz)
+	bus.Attach(0x48, sim.NewTMP102())
+	dev, err := tmp102.New(bus, tmp102.DefaultOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev
+}
+
+func TestSenseAllocates(t *testing.T) {
+	dev := simDev(t)
+	var temp physic.Temperature
+	if n := testing.AllocsPerRun(100, func() {
+		if err := dev.Sense(&temp); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func BenchmarkSense(b *testing.B) {
+	dev := simDev(b)
+	var temp physic.Temperature
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := dev.Sense(&temp); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
