@@ -1,0 +1,23 @@
+// Package book is the alarm book of the collector: sheds, alarms with their
+// history, statuses, replies, users and the audit trail, in one SQLite file.
+//
+// # What is kept
+//
+// Every event of a gateway is kept once, by its source and CloudEvents id.
+// An alarm is what its events say, in whatever order they came: the details
+// are those of the newest event (by boot, then sequence number), and an alarm
+// that was once cleared stays cleared, because its identity ends there. So
+// replays, duplicates and events out of order all end in the same alarm. The
+// gateway owns raising and clearing; acknowledgement is owned here.
+//
+// # What a nil error means
+//
+// A write that returned nil is on the disk (write-ahead log, synchronous
+// FULL): it survives kill -9 and a power cut. Every write may be repeated.
+//
+// # Caveats
+//
+// [Book.Seen] is exact in memory and at most [SeenEvery] behind on disk. A
+// damaged file is never repaired or made anew by this package: [Open] says
+// what to do, a person decides. One program at a time opens a book.
+package book
