@@ -1,0 +1,142 @@
+// The shapes of /api/v1. Instants are RFC 3339 in UTC; units are V, A, W, Wh, °C.
+
+export const severities = ['critical', 'major', 'minor', 'warning'] as const
+export type Severity = (typeof severities)[number] | 'cleared'
+
+export const outletStates = ['unknown', 'off', 'ready', 'charging', 'full', 'suspended', 'tripped', 'fault'] as const
+export type OutletState = (typeof outletStates)[number]
+
+export type GatewayState = 'online' | 'offline' | 'silent' | 'stopped' | 'unknown'
+export type Quality = 'good' | 'suspect' | 'stale' | 'fault'
+export type Clock = 'synced' | 'holdover' | 'unsynced'
+
+export interface Me {
+  user: string
+  role: string
+}
+
+export interface OutletSummary {
+  outlet: number
+  state: OutletState
+  quality: Quality
+  latched?: string[] | null
+}
+
+export interface Live {
+  outlet: number
+  volts?: number | null
+  amps?: number | null
+  watts?: number | null
+  pf?: number | null
+  celsius?: number | null
+  energy_wh?: number | null
+  at?: string | null
+}
+
+export interface Shed {
+  shed: string
+  name: string
+  place: string
+  state: GatewayState
+  since?: string | null
+  last_seen?: string | null
+  version: string
+  clock: Clock | ''
+  boot_id: string
+  outlets?: OutletSummary[] | null
+  open_alarms: number
+  worst: Severity | ''
+  live?: Live[] | null
+}
+
+export interface Text {
+  zh: string
+  en: string
+}
+
+export interface Acknowledged {
+  by: string
+  at: string
+  comment?: string
+}
+
+export interface Alarm {
+  alarm_id: string
+  shed: string
+  shed_name: string
+  subject: string
+  cause: string
+  severity: Severity
+  level: number
+  grade?: string
+  state: 'open' | 'cleared'
+  raised_at: string
+  since?: string | null
+  cleared_at?: string | null
+  received_at: string
+  value: number
+  limit: number
+  unit: string
+  action: string
+  latched: boolean
+  text: Text
+  acknowledged?: Acknowledged | null
+}
+
+export interface HistoryEntry {
+  at: string
+  type: string
+  by?: string
+  text?: string
+  severity?: Severity | ''
+  value?: number | null
+}
+
+export interface AlarmDetail extends Alarm {
+  history?: HistoryEntry[] | null
+}
+
+export interface AlarmPage {
+  alarms: Alarm[] | null
+  next?: string | null
+}
+
+export interface AlarmFilter {
+  state: 'open' | 'cleared' | 'all'
+  shed?: string
+  severity?: string
+}
+
+export type CommandKind = 'start' | 'stop' | 'reset_trip'
+
+export interface StartLimits {
+  max_minutes?: number
+  max_wh?: number
+  max_watts?: number
+}
+
+export interface Reply {
+  id: string
+  ok: boolean
+  error?: { code: string; text: string } | null
+  result?: unknown
+}
+
+/** One bucket of a series: time in ms, then the least, mean and greatest value in it. */
+export type Bucket = [number, number, number, number]
+
+export interface SeriesAnswer {
+  from: string
+  to: string
+  step_ms: number
+  series: { tags: Record<string, string>; points: Bucket[] | null }[] | null
+}
+
+export const fields = ['watts', 'amps', 'volts', 'celsius'] as const
+export type Field = (typeof fields)[number]
+
+/** The outlet number of an alarm's subject, or 0 when it is about something else. */
+export function subjectOutlet(subject: string): number {
+  const m = /^outlet\/([1-9]\d{0,2})$/.exec(subject)
+  return m ? Number(m[1]) : 0
+}
