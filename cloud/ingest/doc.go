@@ -1,0 +1,3 @@
+// Package ingest brings what gateways publish into the book and the series
+// store.
+package ingest

@@ -1,0 +1,3 @@
+// Package presence judges each gateway by what the collector itself sees of
+// it.
+package presence
