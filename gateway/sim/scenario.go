@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// FaultOutlet is the outlet on which a scenario's fault happens.
+const FaultOutlet = 3
+
+// faultAfter is when a scenario's fault begins.
+const faultAfter = 10 * time.Second
+
+// removedAfter is how long after it lost its supply a faulty load is pulled
+// out, as a person would who comes to look; a reset then finds a sound outlet.
+const removedAfter = 2 * time.Second
+
+// Scenarios lists the names that [NewScript] knows.
+func Scenarios() []string {
+	return []string{"quiet", "overload", "short", "hot", "welded", "meter-dead", "bus-hang", "demo"}
+}
+
+// NewScript is the script of a scenario: everyday charging in every outlet, and
+// the scenario's fault. ratingAmps is the rating of the outlets.
+func NewScript(name string, ratingAmps float64) (Script, error) {
+	fault := func(begin time.Duration, outlet int, brk func(*Shed)) Script {
+		done := false
+		return func(s *Shed, since time.Duration) {
+			if !done && since >= begin {
+				done = true
+				brk(s)
+			}
+			if done && s.faulty(outlet) && s.Look(outlet).Dark >= removedAfter {
+				s.Plug(outlet, nil)
+			}
+		}
+	}
+	// multiple is a load of that many times the rating at the mains' voltage.
+	multiple := func(n float64) func(*Shed) {
+		return func(s *Shed) { s.Plug(FaultOutlet, &Resistor{Ohms: mainsVolts / (n * ratingAmps)}) }
+	}
+	switch name {
+	case "quiet":
+		return life(), nil
+	case "overload":
+		// A warm outlet: it carries 80 % of its rating until the fault.
+		return both(life(), warm(0.8*ratingAmps), fault(faultAfter, FaultOutlet, multiple(2.5))), nil
+	case "short":
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, multiple(6))), nil
+	case "hot":
+		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) })), nil
+	case "welded":
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) {
+			s.Weld(FaultOutlet, true)
+			multiple(2.5)(s)
+		})), nil
+	case "meter-dead":
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.CutMeter(FaultOutlet, true) })), nil
+	case "bus-hang":
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Bus.Hold(true) })), nil
+	case "demo":
+		return both(
+			life(),
+			warm(0.5*ratingAmps),
+			fault(30*time.Second, FaultOutlet, multiple(2.5)),
+			fault(75*time.Second, 7, func(s *Shed) { s.CutMeter(7, true) }),
+			fault(105*time.Second, 7, func(s *Shed) { s.CutMeter(7, false) }),
+			fault(150*time.Second, 10, func(s *Shed) { s.Heat(10, 400) }),
+		), nil
+	default:
+		return nil, fmt.Errorf("scenario %q: want one of %q", name, Scenarios())
+	}
+}
+
+// faulty reports whether the load in an outlet is a fault rather than a charger.
+func (s *Shed) faulty(outlet int) (is bool) {
+	s.with(outlet, func(o *socket) { _, is = o.load.(*Resistor) })
+	return is
+}
+
+func both(scripts ...Script) Script {
+	return func(s *Shed, since time.Duration) {
+		for _, script := range scripts {
+			script(s, since)
+		}
+	}
+}
+
+// warm keeps a steady charger in the fault's outlet until something else is
+// plugged in there.
+func warm(amps float64) Script {
+	done := false
+	return func(s *Shed, _ time.Duration) {
+		if !done {
+			done = true
+			s.Plug(FaultOutlet, &Charger{
+				Watts: amps * mainsVolts * 0.95, PowerFactor: 0.95,
+				ConstantFor: 1000 * time.Hour, Taper: time.Hour, Trickle: 4.2,
+			})
+		}
+	}
+}
+
+// life is everyday charging: chargers of several kinds come at random to every
+// outlet but the fault's, stay until a while after they are full, and leave.
+func life() Script {
+	var (
+		leave [Outlets]time.Duration // when the socket is free again, or taken
+		begun bool
+	)
+	return func(s *Shed, since time.Duration) {
+		for i := range leave {
+			outlet := i + 1
+			if outlet == FaultOutlet || since < leave[i] {
+				continue
+			}
+			switch taken := s.Look(outlet).Loaded; {
+			case !taken && (begun || s.random() < 0.7):
+				s.Plug(outlet, s.newCharger())
+				leave[i] = since + time.Duration((120+600*s.random())*float64(time.Second))
+			case taken:
+				s.Plug(outlet, nil)
+				leave[i] = since + time.Duration((15+90*s.random())*float64(time.Second))
+			default:
+				leave[i] = since + time.Duration((5+60*s.random())*float64(time.Second))
+			}
+		}
+		begun = true
+	}
+}
+
+// newCharger is one of the chargers that come to a shed: 36 to 72 V, lithium
+// and lead-acid, 85 to 400 W at the mains.
+func (s *Shed) newCharger() *Charger {
+	return &Charger{
+		Watts:       85 + 315*s.random(),
+		Rise:        0.02 + 0.05*s.random(),
+		PowerFactor: 0.58 + 0.38*s.random(),
+		ConstantFor: time.Duration((0.3 + 2.5*s.random()) * float64(time.Hour)),
+		Taper:       time.Duration((15 + 25*s.random()) * float64(time.Minute)),
+		Trickle:     1 + 4*s.random(),
+	}
+}
