@@ -1,0 +1,101 @@
+# The two commands of the README are `make demo` and `make test`.
+# `make help` lists the rest.
+
+SHELL       := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+GO      := go
+LINT    := $(GO) tool -modfile=deploy/tools/go.mod golangci-lint
+TESTS   ?= ./...
+
+export SHEDGUARD_SHARED ?= $(abspath ../shared)
+
+##@ What people type
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## a whole system on 127.0.0.1: page on :8080, broker on :1883, a simulated shed; Ctrl-C ends it
+	bin/demo
+
+test: setup check race arm e2e smoke ## all set-up (Debian packages where needed), all tests
+	@echo "make test: all green"
+
+smoke: build ## the demo without a person: an overload from chip register to web API and back, one JSON line
+	bin/demo -smoke
+
+bench: ## all benchmarks, short
+	$(GO) test -run '^$$' -bench . -benchtime 0.5s $(TESTS)
+
+##@ What it is made of
+
+build: page bin/shedguard bin/shedcloud bin/demo ## all programs into bin/
+
+.PHONY: FORCE
+bin/shedguard: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./gateway/cmd/shedguard
+bin/shedcloud: FORCE page
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cloud/cmd/shedcloud
+bin/demo: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./deploy/demo
+
+# The page is built again only when one of its sources changed.
+PAGE_SOURCES := $(shell find cloud/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/artefacts/*' -not -path '*/e2e/*' -not -name '*.go')
+
+page: cloud/web/dist/index.html ## the web page into cloud/web/dist
+cloud/web/node_modules/.package-lock.json: cloud/web/package.json cloud/web/package-lock.json
+	cd cloud/web && npm ci --no-audit --no-fund
+	touch $@
+cloud/web/dist/index.html: cloud/web/node_modules/.package-lock.json $(PAGE_SOURCES)
+	cd cloud/web && npm run build
+	touch $@
+
+setup: ## Debian packages that tests need (root or sudo), nothing when they are there
+	deploy/setup.sh
+
+##@ What CI runs
+
+check: vet lint tidy-check page-check ## linters and checks without a server
+
+vet:
+	$(GO) vet ./...
+
+lint: ## golangci-lint as pinned in deploy/tools
+	$(LINT) run --timeout 15m ./...
+
+fmt: ## formats the Go code
+	$(LINT) fmt ./...
+
+tidy-check:
+	$(GO) mod tidy -diff
+	cd deploy/tools && $(GO) mod tidy -diff
+
+page-check: cloud/web/node_modules/.package-lock.json
+	cd cloud/web && npm run check
+
+race: page ## all Go tests under the race detector, with real servers
+	SHEDGUARD_REQUIRE_SERVERS=1 $(GO) test -race -shuffle=on -timeout 15m $(TESTS)
+
+e2e: build ## the page in a real browser
+	cd cloud/web && npm run e2e
+
+# shedguard and shedcloud are static and pure Go wherever they are shipped.
+arm: page ## builds for linux/arm v7, arm64 and amd64 without cgo
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm GOARM=7 $(GO) build -trimpath -o build/arm/ ./gateway/cmd/shedguard ./cloud/cmd/shedcloud
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -o build/arm64/ ./gateway/cmd/shedguard ./cloud/cmd/shedcloud
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -o build/amd64/ ./gateway/cmd/shedguard ./cloud/cmd/shedcloud
+
+fuzz: ## every fuzz target for 30 s
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 30s $$pkg; \
+	  done; \
+	done
+
+clean: ## what was built
+	rm -rf bin build cloud/web/dist/assets cloud/web/dist/index.html cloud/web/node_modules
+
+.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm fuzz clean

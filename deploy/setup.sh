@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that the tests use, and nothing when they are
+# there. The programs themselves need none of them.
+set -euo pipefail
+
+packages=(
+  mosquitto      # a real broker for the integration tests
+  chromium       # a real browser for the page
+  fonts-noto-cjk # so that its pictures show Chinese
+)
+
+missing=()
+for p in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup: this is not Debian: install ${missing[*]} by your own means, then run again" >&2
+  exit 1
+fi
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "setup: run once as root: apt-get install ${missing[*]}" >&2; exit 1; }
+  sudo=sudo
+fi
+export DEBIAN_FRONTEND=noninteractive
+$sudo apt-get update -qq
+# policy-rc.d keeps a packaged broker from being started: tests start their own.
+$sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
