@@ -1,0 +1,42 @@
+// Package protect decides, from one sample to the next, whether an outlet may
+// stay fed: pure arithmetic from (limits, state, input, now) to a verdict.
+//
+// # Model
+//
+// [Limits] say what an outlet may do, [State] is what must be remembered
+// between two samples, [Limits.Next] takes both one step further. A [Verdict]
+// lists one [Decision] a cause that holds the outlet open.
+//
+//   - short_circuit: a multiple of the rating on two or more distinct
+//     conversions that span a minimum time.
+//   - overcurrent: a thermal image in the manner of IEC 60255-149. The heat
+//     moves towards (I / (pick-up × rating))² with one time constant while it
+//     rises and a longer one while it falls, and trips at 1. The step is the
+//     exact exponential, so it does not matter how samples are spaced.
+//   - overpower and over_temperature: a limit exceeded from one sample to
+//     another at least a delay later, with no sample at or under the limit
+//     between them.
+//   - meter_stale: no usable reading for too long, also before the first one.
+//     A thermometer that has fallen silent counts too.
+//   - relay_welded: current although the relay was told to open.
+//
+// A rule decides on a sample and never between samples; only meter_stale
+// decides on the lack of one. Calling Next more often, without a new sample,
+// therefore changes no decision. Between two samples the earlier current is
+// held, at most for the stale limit; after that the heat image stands still,
+// because nothing is known: it does not cool on hope.
+//
+// Every cause but meter_stale latches: it stays, whatever the meter says,
+// until [Limits.Reset], which refuses while any cause still stands, or while
+// nobody can say.
+//
+// # Caveats
+//
+// A reading that is not finite, or whose quality is stale or fault, is no
+// reading: it changes nothing and lets the age grow. A suspect reading counts,
+// because a glitch filter must never hide a short circuit. Currents and powers
+// are taken by magnitude, so a meter wired backwards still protects.
+//
+// The package holds no clock, does no input or output, allocates nothing in
+// Next and is not safe for concurrent use of one State.
+package protect
