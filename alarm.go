@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -230,23 +231,14 @@ func (a *Alarm) Validate() error {
 	check(a.Cause.WellFormed(), "cause: %q: want lower-case words joined by underscores", a.Cause)
 	check(a.Severity <= SeverityWarning, "severity: %d: want one of %v", a.Severity, Severities())
 	check(a.Level == int(a.Severity), "level: %d: want %d for severity %s", a.Level, a.Severity, a.Severity)
-	check(oneOf(a.Grade, Grades()), "grade: %q: want one of %q", a.Grade, Grades())
-	check(oneOf(a.Action, Actions()), "action: %q: want one of %q", a.Action, Actions())
-	check(oneOf(a.Clock, ClockQualities()), "clock: %q: want one of %q", a.Clock, ClockQualities())
+	check(slices.Contains(Grades(), a.Grade), "grade: %q: want one of %q", a.Grade, Grades())
+	check(slices.Contains(Actions(), a.Action), "action: %q: want one of %q", a.Action, Actions())
+	check(slices.Contains(ClockQualities(), a.Clock), "clock: %q: want one of %q", a.Clock, ClockQualities())
 	check(ValidID(a.BootID), "boot_id: %q: want a ULID", a.BootID)
 	check(!a.RaisedAt.IsZero(), "raised_at: required")
 	check(finite(a.Value), "value: %g: want a finite number", a.Value)
 	check(finite(a.Limit), "limit: %g: want a finite number", a.Limit)
 	return errors.Join(errs...)
-}
-
-func oneOf[T comparable](v T, of []T) bool {
-	for _, o := range of {
-		if v == o {
-			return true
-		}
-	}
-	return false
 }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

@@ -310,7 +310,9 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, v := range []any{
-		e, shedguard.Ack{IDs: []string{someID}}, shedguard.Reply{ID: someID, OK: true},
+		e,
+		shedguard.Ack{IDs: []string{someID}},
+		shedguard.Reply{ID: someID, OK: true},
 		shedguard.Status{State: shedguard.GatewayOnline, BootID: bootID, Conn: 1, Clock: shedguard.ClockSynced},
 		shedguard.Command{ID: someID, Kind: shedguard.CommandStart, By: "a", IssuedAt: alarm.Since, ExpiresAt: alarm.RaisedAt, Args: json.RawMessage(`{"outlet":3}`)},
 	} {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -58,7 +59,7 @@ func DecodeStatus(b []byte) (Status, error) {
 	if s.Conn == 0 {
 		errs = append(errs, errors.New("status: conn: want 1 or more"))
 	}
-	if !oneOf(s.Clock, ClockQualities()) {
+	if !slices.Contains(ClockQualities(), s.Clock) {
 		errs = append(errs, fmt.Errorf("status: clock: %q: want one of %q", s.Clock, ClockQualities()))
 	}
 	for i, o := range s.Outlets {

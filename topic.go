@@ -2,6 +2,7 @@ package shedguard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,7 +74,7 @@ func ParseTopic(topic string) (shed string, class Class, rest string, err error)
 	}
 	word, rest, _ := strings.Cut(tail, "/")
 	class = Class(word)
-	if !oneOf(class, Classes()) || (rest != "") != (class == ClassEvidence) {
+	if !slices.Contains(Classes(), class) || (rest != "") != (class == ClassEvidence) {
 		return "", "", "", fmt.Errorf("topic %q: class %q: want one of %v, evidence alone followed by /alarm/number", topic, tail, Classes())
 	}
 	return shed, class, rest, nil
