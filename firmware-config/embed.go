@@ -1,0 +1,20 @@
+// Package firmwareconfig holds the configuration that ships inside the gateway
+// program: defaults, profiles of outlets, defaults of chips.
+//
+// Every default stands in one YAML file, with the source of its number in a
+// comment beside it. gateway/config lays a user's file over them; its tests
+// read every file here. What a board needs outside the program (device-tree
+// lines, kernel modules, udev rules) is in boards, to be copied by hand.
+package firmwareconfig
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed defaults.yaml gateway.yaml profiles/*.yaml sensors/*.yaml schema/*.json
+var files embed.FS
+
+// Files returns the shipped files: defaults.yaml, gateway.yaml (the example),
+// profiles, sensors and schema.
+func Files() fs.FS { return files }

@@ -1,0 +1,348 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// index finds the lines of the file by path.
+type index struct{ root *ast.MappingNode }
+
+// line is the line of the longest part of path that stands in the file, or 0.
+func (x *index) line(path string) int {
+	var at ast.Node = x.root
+	row := 0
+	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+		var next ast.Node
+		if seq, ok := at.(*ast.SequenceNode); ok {
+			if i, err := strconv.Atoi(part); err == nil && i < len(seq.Values) {
+				next = seq.Values[i]
+			}
+		} else if m, ok := mapping(at); ok {
+			for _, pair := range m.Values {
+				if pair.Key.GetToken().Value == part {
+					next = pair.Value
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		at, row = next, line(next)
+	}
+	return row
+}
+
+// checker collects the faults that concern more than one value. Values that
+// could not be read are zero; they have their fault already.
+type checker struct {
+	lines  *index
+	found  Faults // by the decoder
+	faults Faults
+}
+
+func (c *checker) fault(path, value, want string) {
+	c.faults = append(c.faults, &Fault{Path: path, Value: value, Want: want, Line: c.lines.line(path)})
+}
+
+// unique returns a check that each value but the empty one comes once.
+func (c *checker) unique(what string) func(path, value string) {
+	first := map[string]string{}
+	return func(path, value string) {
+		if value == "" {
+			return
+		}
+		if other, taken := first[value]; taken {
+			c.fault(path, show(value), fmt.Sprintf("a %s of its own: %s has it already", what, other))
+			return
+		}
+		first[value] = path
+	}
+}
+
+// reference checks that a name is one of those defined; what is empty has its
+// fault already.
+func (c *checker) reference(path, name, where string, names []string) {
+	if name == "" {
+		return
+	}
+	for _, n := range names {
+		if n == name {
+			return
+		}
+	}
+	want := "a name of " + where
+	if len(names) > 0 && len(names) <= 12 {
+		want += ": " + strings.Join(names, ", ")
+	}
+	c.fault(path, show(name), want)
+}
+
+// check finds the faults between values.
+func (c *Config) check(lines *index, found Faults) Faults {
+	k := &checker{lines: lines, found: found}
+	k.names(c)
+	k.addresses(c)
+	k.outputs(c)
+	k.outlets(c)
+	k.plan(c)
+	k.parts(c)
+	return k.faults
+}
+
+func busNames(c *Config) []string {
+	var names []string
+	for _, b := range c.Buses {
+		names = append(names, b.Name)
+	}
+	return names
+}
+
+func muxNames(c *Config) []string {
+	var names []string
+	for _, m := range c.Muxes {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+func relayNames(c *Config) []string {
+	var names []string
+	for _, r := range c.Relays {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+// names checks that names are unique and references lead somewhere.
+func (c *checker) names(cfg *Config) {
+	name, device := c.unique("name"), c.unique("device")
+	for i, b := range cfg.Buses {
+		name(fmt.Sprintf("buses[%d].name", i), b.Name)
+		device(fmt.Sprintf("buses[%d].path", i), b.Path)
+	}
+	name = c.unique("name")
+	for i, m := range cfg.Muxes {
+		name(fmt.Sprintf("muxes[%d].name", i), m.Name)
+		c.reference(fmt.Sprintf("muxes[%d].bus", i), m.Bus, "buses", busNames(cfg))
+	}
+	name = c.unique("name")
+	for i, r := range cfg.Relays {
+		name(fmt.Sprintf("relays[%d].name", i), r.Name)
+	}
+}
+
+// chip is one chip of the configuration, wherever it stands in it.
+type chip struct {
+	path  string
+	what  string
+	place Place
+}
+
+func (c *Config) chips() []chip {
+	var chips []chip
+	for i, r := range c.Relays {
+		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, r.Place})
+	}
+	for i := range c.Outlets {
+		o := &c.Outlets[i]
+		chips = append(chips, chip{fmt.Sprintf("outlets[%d].meter", i), fmt.Sprintf("meter of outlet %d", o.Number), o.Meter.Place})
+		if o.Thermometer != nil {
+			chips = append(chips, chip{fmt.Sprintf("outlets[%d].thermometer", i), fmt.Sprintf("thermometer of outlet %d", o.Number), o.Thermometer.Place})
+		}
+	}
+	return chips
+}
+
+// addresses checks that no two chips can answer at once: on a bus, behind a mux
+// and on its bus, or behind two muxes of one bus, which are joined together.
+func (c *checker) addresses(cfg *Config) {
+	onBus := map[string]string{} // mux → bus
+	type spot struct {
+		bus, mux string
+		port     int
+		what     string
+	}
+	taken := map[int][]spot{}
+	claim := func(path string, address int, s spot) {
+		if address == 0 || s.bus == "" {
+			return
+		}
+		for _, other := range taken[address] {
+			if other.bus != s.bus {
+				continue
+			}
+			// Behind one mux only one port is joined at a time.
+			if other.mux != "" && other.mux == s.mux && other.port != s.port {
+				continue
+			}
+			c.fault(path+".address", fmt.Sprintf("%#02x", address),
+				fmt.Sprintf("an address of its own on bus %s: the %s answers there, too", s.bus, other.what))
+			return
+		}
+		taken[address] = append(taken[address], s)
+	}
+	for i, m := range cfg.Muxes {
+		onBus[m.Name] = m.Bus
+		claim(fmt.Sprintf("muxes[%d]", i), m.Address, spot{m.Bus, "", 0, "mux " + m.Name})
+	}
+	for _, chip := range cfg.chips() {
+		p := chip.place
+		switch {
+		case p.Bus == "" && p.Mux == "":
+			c.fault(chip.path+".bus", "", "either bus, or mux and port")
+		case p.Bus != "" && p.Mux != "":
+			c.fault(chip.path+".mux", show(p.Mux), "either bus, or mux and port")
+		case p.Bus != "" && p.Port != nil:
+			c.fault(chip.path+".port", strconv.Itoa(*p.Port), "no port without a mux")
+		case p.Bus != "":
+			c.reference(chip.path+".bus", p.Bus, "buses", busNames(cfg))
+			claim(chip.path, p.Address, spot{p.Bus, "", 0, chip.what})
+		case p.Port == nil:
+			c.fault(chip.path+".port", "", "a whole number, 0 to 7")
+		default:
+			c.reference(chip.path+".mux", p.Mux, "muxes", muxNames(cfg))
+			claim(chip.path, p.Address, spot{onBus[p.Mux], p.Mux, *p.Port, chip.what})
+		}
+	}
+}
+
+// outputs checks that every pin drives one thing.
+func (c *checker) outputs(cfg *Config) {
+	pin := c.unique("pin")
+	use := func(path string, p *Pin) {
+		if p == nil || p.Name == "" {
+			return
+		}
+		c.reference(path+".name", p.Name, "relays", relayNames(cfg))
+		pin(path+".pin", fmt.Sprintf("%s pin %d", p.Name, p.Pin))
+	}
+	for i := range cfg.Outlets {
+		use(fmt.Sprintf("outlets[%d].relay", i), &cfg.Outlets[i].Relay)
+	}
+	use("siren", cfg.Siren)
+	use("lamp", cfg.Lamp)
+}
+
+// outlets checks each outlet by itself.
+func (c *checker) outlets(cfg *Config) {
+	number := c.unique("number")
+	for i := range cfg.Outlets {
+		o := &cfg.Outlets[i]
+		at := fmt.Sprintf("outlets[%d]", i)
+		if o.Number != 0 {
+			number(at+".number", strconv.Itoa(o.Number))
+		}
+		if o.Meter.RangeAmps != 0 && o.RatingAmps > 0 {
+			// The part must see what counts as a short circuit; it clips at 1.19 x range.
+			if need := o.RatingAmps * o.Limits.ShortCircuit.TimesRating; o.Limits.ShortCircuit.Enabled && need > 1.1*float64(o.Meter.RangeAmps) {
+				c.fault(at+".meter.range_amps", strconv.Itoa(o.Meter.RangeAmps),
+					fmt.Sprintf("a range that can measure a short circuit of %g A (%g x rating_amps)", need, o.Limits.ShortCircuit.TimesRating))
+			}
+		}
+		c.rules(at, o)
+		if t := o.Limits.OverTemperature; t.Enabled && o.Thermometer == nil {
+			c.fault(at+".limits.over_temperature.enabled", "true", "false where there is no thermometer")
+		}
+	}
+}
+
+// Bits on the bus of one reading: three registers of four bytes from the meter,
+// each start, address, register, repeated start, address, data, stop, and the
+// byte that selects the port.
+const (
+	readingBits  = 3*(3+9*7) + 2 + 9*2
+	mostOfTheBus = 0.9
+)
+
+// plan checks that the buses carry the readings that are asked for.
+func (c *checker) plan(cfg *Config) {
+	outlets := map[string]int{}
+	for i := range cfg.Outlets {
+		outlets[cfg.busOf(&cfg.Outlets[i].Meter.Place)]++
+	}
+	for _, b := range cfg.Buses {
+		n := outlets[b.Name]
+		if n == 0 || b.KHz == 0 || cfg.Poll.Hz == 0 {
+			continue
+		}
+		if most := int(mostOfTheBus * float64(b.KHz) * 1000 / float64(n*readingBits)); cfg.Poll.Hz > most {
+			c.fault("poll.hz", strconv.Itoa(cfg.Poll.Hz), fmt.Sprintf("at most %d for %d meters on bus %s at %d kHz", most, n, b.Name, b.KHz))
+		}
+	}
+}
+
+// busOf is the name of the bus that a place is on, mux or not.
+func (c *Config) busOf(p *Place) string {
+	for _, m := range c.Muxes {
+		if p.Mux != "" && m.Name == p.Mux {
+			return m.Bus
+		}
+	}
+	return p.Bus
+}
+
+// parts checks uplink and status.
+func (c *checker) parts(cfg *Config) {
+	u := &cfg.Uplink
+	if (u.CertFile == "") != (u.KeyFile == "") {
+		missing := "cert_file"
+		if u.KeyFile == "" {
+			missing = "key_file"
+		}
+		c.fault("uplink."+missing, "", "both cert_file and key_file, or neither")
+	}
+	if (u.Username == "") != (u.PasswordFile == "") {
+		missing := "username"
+		if u.PasswordFile == "" {
+			missing = "password_file"
+		}
+		c.fault("uplink."+missing, "", "both username and password_file, or neither")
+	}
+	if strings.HasPrefix(u.Broker, "mqtt:") && (u.CAFile != "" || u.CertFile != "") {
+		c.fault("uplink.broker", show(u.Broker), "mqtts:// with certificates")
+	}
+	if s := &cfg.Status; s.Listen != "" && !s.AllowRemote && !loopback(s.Listen) {
+		c.fault("status.listen", show(s.Listen), "a loopback address, as 127.0.0.1:9108, or allow_remote: true")
+	}
+}
+
+// warnings are those that do not need the files.
+func (c *Config) warnings() []string {
+	var warnings []string
+	if c.Actuate.EnableLine == "" {
+		meters := map[string]bool{}
+		for i := range c.Outlets {
+			meters[c.busOf(&c.Outlets[i].Meter.Place)] = true
+		}
+		for i := range c.Relays {
+			if bus := c.busOf(&c.Relays[i].Place); meters[bus] {
+				warnings = append(warnings, fmt.Sprintf(
+					"relays[%d]: %s shares bus %s with meters and there is no actuate.enable_line: if that bus hangs, no relay can be opened by software",
+					i, show(c.Relays[i].Name), bus))
+			}
+		}
+	}
+	if strings.HasPrefix(c.Uplink.Broker, "mqtt:") && !loopbackBroker(c.Uplink.Broker) {
+		warnings = append(warnings, "uplink.broker: "+show(c.Uplink.Broker)+": plain MQTT: anybody on the way can read it and give commands")
+	}
+	if c.Clock.Source == "trust" {
+		warnings = append(warnings, "clock.source: trust: commands with an expiry are believed whatever the clock says")
+	}
+	if c.Status.AllowRemote && !loopback(c.Status.Listen) {
+		warnings = append(warnings, "status.allow_remote: "+show(c.Status.Listen)+": the page has no login")
+	}
+	if !c.Uplink.RequireAck {
+		warnings = append(warnings, "uplink.require_ack: false: an alarm leaves the gateway on the broker's word alone")
+	}
+	for i := range c.Outlets {
+		o := &c.Outlets[i]
+		for _, off := range o.Limits.disabled() {
+			warnings = append(warnings, fmt.Sprintf("outlets[%d].limits.%s: disabled on outlet %d", i, off, o.Number))
+		}
+	}
+	return warnings
+}

@@ -1,0 +1,148 @@
+package config
+
+import (
+	"time"
+)
+
+// Config is the configuration of one gateway.
+type Config struct {
+	Shed      string     `yaml:"shed" kind:"shed" doc:"Identity of this shed: MQTT client id, topic level and common name of the certificate."`
+	Uplink    Uplink     `yaml:"uplink" doc:"The way to the collector."`
+	Buses     []Bus      `yaml:"buses" least:"1" doc:"The I2C buses of the box."`
+	Muxes     []Mux      `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
+	Relays    []Expander `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
+	Outlets   []Outlet   `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
+	Siren     *Pin       `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
+	Lamp      *Pin       `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
+	Actuate   Actuate    `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
+	Poll      Poll       `yaml:"poll" doc:"How often the chips are read."`
+	Telemetry Telemetry  `yaml:"telemetry" doc:"What is sent as time series."`
+	Outbox    Outbox     `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
+	State     State      `yaml:"state" doc:"What must survive a restart."`
+	Status    Status     `yaml:"status" doc:"The local page, metrics and health check."`
+	Clock     Clock      `yaml:"clock" doc:"Whether the wall clock can be trusted."`
+}
+
+// Uplink is the way to the collector.
+type Uplink struct {
+	Broker       string `yaml:"broker" kind:"broker" doc:"MQTT broker, mqtts://host:8883 or mqtt://host:1883, without user or password."`
+	CAFile       string `yaml:"ca_file,omitempty" kind:"file" doc:"PEM file of the authority that signed the broker's certificate; the system's authorities when left out."`
+	CertFile     string `yaml:"cert_file,omitempty" kind:"file" doc:"PEM file of this gateway's certificate, common name = shed id."`
+	KeyFile      string `yaml:"key_file,omitempty" kind:"file" doc:"PEM file of the key of cert_file, readable by its owner only."`
+	Username     string `yaml:"username,omitempty" doc:"User name, for brokers that ask for one."`
+	PasswordFile string `yaml:"password_file,omitempty" kind:"file" doc:"File that holds the password of username, readable by its owner only."`
+	RequireAck   bool   `yaml:"require_ack" doc:"Keep an alarm until the collector has committed it. False only for foreign consumers that never acknowledge."`
+}
+
+// Bus is one I2C bus of the box.
+type Bus struct {
+	Name string `yaml:"name" kind:"name" doc:"Name that the rest of the file uses."`
+	Path string `yaml:"path" kind:"file" doc:"Device file, as /dev/i2c-1."`
+	KHz  int    `yaml:"khz" min:"10" max:"1000" doc:"Clock of the bus in kHz as the board sets it; reading plans are checked against it."`
+}
+
+// Place is where a chip sits: on a bus, or behind a port of a mux.
+type Place struct {
+	Bus     string `yaml:"bus,omitempty" doc:"Name of the bus the chip sits on. Either bus, or mux and port."`
+	Mux     string `yaml:"mux,omitempty" doc:"Name of the mux the chip sits behind."`
+	Port    *int   `yaml:"port,omitempty" min:"0" max:"7" doc:"Port of the mux."`
+	Address int    `yaml:"address" min:"0x08" max:"0x77" doc:"7-bit I2C address."`
+}
+
+// Mux is an I2C switch.
+type Mux struct {
+	Name    string `yaml:"name" kind:"name" doc:"Name that the rest of the file uses."`
+	Chip    string `yaml:"chip" base:"sensors" enum:"pca9548" doc:"Part number."`
+	Bus     string `yaml:"bus" doc:"Name of the bus it sits on."`
+	Address int    `yaml:"address" min:"0x70" max:"0x77" doc:"7-bit I2C address."`
+}
+
+// Expander is a chip whose pins drive relays.
+type Expander struct {
+	Name      string `yaml:"name" kind:"name" doc:"Name that outlets, siren and lamp use."`
+	Chip      string `yaml:"chip" base:"sensors" enum:"mcp23017" doc:"Part number."`
+	Place     `yaml:",inline"`
+	ActiveLow bool `yaml:"active_low" doc:"Whether a low pin closes the relay. Unused pins are driven to the open level, too."`
+}
+
+// Pin is one output of an expander.
+type Pin struct {
+	Name      string `yaml:"name" doc:"Name of the expander in relays."`
+	Pin       int    `yaml:"pin" min:"0" max:"15" doc:"Pin: GPA0 to GPA7 are 0 to 7, GPB0 to GPB7 are 8 to 15."`
+	ActiveLow *bool  `yaml:"active_low,omitempty" doc:"Overrides active_low of the expander for this pin."`
+}
+
+// Outlet is one outlet of the shed.
+type Outlet struct {
+	Number      int          `yaml:"number" min:"1" max:"256" doc:"Number of the outlet, as printed on the box."`
+	Profile     string       `yaml:"profile" base:"profiles" doc:"Set of defaults for rating_amps, start, limits and session."`
+	Zone        string       `yaml:"zone,omitempty" kind:"name" doc:"Fire zone, the bays that are cut together."`
+	RatingAmps  float64      `yaml:"rating_amps" min:"1" max:"63" doc:"Rated current of the outlet in A."`
+	Start       string       `yaml:"start" enum:"plug,command" doc:"plug: fed once its self-checks pass, so that a plug-in can be sensed. command: fed by a start command only."`
+	Meter       Meter        `yaml:"meter" doc:"The chip that measures the outlet."`
+	Thermometer *Thermometer `yaml:"thermometer,omitempty" doc:"The chip that measures the outlet's temperature."`
+	Relay       Pin          `yaml:"relay" doc:"The output that feeds the outlet."`
+	Limits      Limits       `yaml:"limits" doc:"When the outlet is cut."`
+	Session     Session      `yaml:"session" doc:"How a charging session is followed."`
+}
+
+// Meter is the chip that measures an outlet.
+type Meter struct {
+	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800" doc:"Part number."`
+	Place     `yaml:",inline"`
+	RangeAmps int     `yaml:"range_amps" enum:"30,90" doc:"Current range of the part in A."`
+	Divider   float64 `yaml:"divider" min:"1" max:"100000" doc:"Ratio of the voltage divider, (R_isolation + R_sense) / R_sense."`
+	Volts     Trim    `yaml:"volts" doc:"Calibration of the voltage."`
+	Amps      Trim    `yaml:"amps" doc:"Calibration of the current."`
+	Watts     Trim    `yaml:"watts" doc:"Calibration of the active power."`
+}
+
+// Trim is the calibration of one channel: true = gain x measured + offset.
+type Trim struct {
+	Gain   float64 `yaml:"gain" min:"0.5" max:"2" doc:"Factor; 1 before calibration."`
+	Offset float64 `yaml:"offset" min:"-50" max:"50" doc:"Offset in V, A or W; 0 before calibration."`
+}
+
+// Thermometer is the chip that measures an outlet's temperature.
+type Thermometer struct {
+	Chip  string `yaml:"chip" base:"sensors" enum:"tmp102" doc:"Part number."`
+	Place `yaml:",inline"`
+}
+
+// Actuate says how power is cut when the program cannot.
+type Actuate struct {
+	EnableLine string        `yaml:"enable_line,omitempty" kind:"gpio" doc:"GPIO that is toggled by every completed guard tick and feeds a retriggerable coil enable; leave out when the board has none."`
+	Stagger    time.Duration `yaml:"stagger" min:"0s" max:"30s" doc:"Shortest time between two relays that close, so that inrush currents do not add up."`
+}
+
+// Poll says how often the chips are read.
+type Poll struct {
+	Hz               int           `yaml:"hz" min:"1" max:"50" doc:"Readings of each meter in a second."`
+	ThermometerEvery time.Duration `yaml:"thermometer_every" min:"100ms" max:"10s" doc:"Time between two readings of a thermometer."`
+}
+
+// Telemetry says what is sent as time series.
+type Telemetry struct {
+	Window time.Duration `yaml:"window" min:"1s" max:"5m" doc:"Time over which mean and maximum are taken before one line is sent."`
+}
+
+// Outbox is the queue on disk.
+type Outbox struct {
+	MaxMB int `yaml:"max_mb" min:"8" max:"65536" doc:"Most that telemetry may take on disk in MiB; the oldest goes first."`
+}
+
+// State is what must survive a restart.
+type State struct {
+	Dir string `yaml:"dir" kind:"file" doc:"Folder of latches, sessions, alarm ids, heating images, clock floor and outbox."`
+}
+
+// Status is the local page.
+type Status struct {
+	Listen      string `yaml:"listen" kind:"listen" doc:"Address and port of page, /metrics, /healthz and /api/v1/state."`
+	AllowRemote bool   `yaml:"allow_remote" doc:"Allow an address that other machines can reach. The page has no login."`
+}
+
+// Clock says whether the wall clock can be trusted.
+type Clock struct {
+	Source string `yaml:"source" enum:"kernel,trust" doc:"kernel: synced when the kernel says that a time source disciplines the clock. trust: always synced, for boxes with a battery clock that something else sets."`
+}

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+// Limits are the protection rules of one outlet, as protect knows them.
+type Limits struct {
+	ShortCircuit    ShortCircuit    `yaml:"short_circuit" doc:"A current so large that waiting is no choice."`
+	Overcurrent     Overcurrent     `yaml:"overcurrent" doc:"Thermal image of the wiring: the larger the current, the sooner the cut."`
+	Overpower       Overpower       `yaml:"overpower" doc:"More power than the outlet is meant for."`
+	OverTemperature OverTemperature `yaml:"over_temperature" doc:"The outlet itself is hot. Needs a thermometer."`
+	MeterStale      MeterStale      `yaml:"meter_stale" doc:"An outlet whose meter is silent is not fed."`
+	RelayWelded     RelayWelded     `yaml:"relay_welded" doc:"Current flows although the relay was opened."`
+}
+
+// Rule is what all rules have.
+type Rule struct {
+	Enabled  bool               `yaml:"enabled" doc:"Whether the rule is applied."`
+	Severity shedguard.Severity `yaml:"severity" doc:"Severity of its alarm (ITU-T X.733)."`
+}
+
+// ShortCircuit cuts after two conversions.
+type ShortCircuit struct {
+	Rule        `yaml:",inline"`
+	TimesRating float64       `yaml:"times_rating" min:"2" max:"10" doc:"Current that counts as a short circuit, as a multiple of rating_amps."`
+	Span        time.Duration `yaml:"span" min:"100ms" max:"3s" doc:"Time from the first to the last of at least two conversions that show it, so that nine half-cycles of an arc do not cut (GB 31252)."`
+}
+
+// Overcurrent is the thermal inverse-time rule.
+type Overcurrent struct {
+	Rule      `yaml:",inline"`
+	PickUp    float64       `yaml:"pick_up" min:"1" max:"1.45" doc:"Steady current that just trips in the end, as a multiple of rating_amps; a breaker ignores what is below 1.45."`
+	Heating   time.Duration `yaml:"heating" min:"5s" max:"1h" doc:"Time constant of the image while it heats."`
+	Cooling   time.Duration `yaml:"cooling" min:"5s" max:"4h" doc:"Time constant of the image while it cools; not below heating, so that a pause does not forget."`
+	ResetHeat float64       `yaml:"reset_heat" min:"0.5" max:"0.999" doc:"Heat above which a reset is refused; 1 is the heat that trips."`
+}
+
+// Overpower cuts after a delay.
+type Overpower struct {
+	Rule       `yaml:",inline"`
+	LimitWatts float64       `yaml:"limit_watts" min:"10" max:"20000" doc:"Active power in W above which the outlet is cut."`
+	Delay      time.Duration `yaml:"delay" min:"0s" max:"1m" doc:"Time from the first sample above the limit to the one that cuts."`
+}
+
+// OverTemperature cuts a hot outlet.
+type OverTemperature struct {
+	Rule         `yaml:",inline"`
+	LimitCelsius float64       `yaml:"limit_celsius" min:"40" max:"90" doc:"Temperature of the outlet in degrees Celsius above which it is cut."`
+	ResetCelsius float64       `yaml:"reset_celsius" min:"20" max:"90" doc:"Temperature above which a reset is refused; not above limit_celsius."`
+	Delay        time.Duration `yaml:"delay" min:"0s" max:"1m" doc:"Time from the first sample above the limit to the one that cuts."`
+	Stale        time.Duration `yaml:"stale" min:"1s" max:"1m" doc:"Age of the last temperature at which the thermometer counts as silent."`
+}
+
+// MeterStale opens an outlet that cannot be judged.
+type MeterStale struct {
+	Rule  `yaml:",inline"`
+	Limit time.Duration `yaml:"limit" min:"500ms" max:"10s" doc:"Age of the last usable reading at which the outlet opens."`
+}
+
+// RelayWelded finds a relay that does not open.
+type RelayWelded struct {
+	Rule      `yaml:",inline"`
+	LimitAmps float64       `yaml:"limit_amps" min:"0.02" max:"5" doc:"Current in A that still flows."`
+	Delay     time.Duration `yaml:"delay" min:"100ms" max:"10s" doc:"Time from the first sample above the limit after opening to the one that decides."`
+}
+
+// Session says how a charging session is followed, as session knows it.
+type Session struct {
+	LoadWatts      float64       `yaml:"load_watts" min:"1" max:"200" doc:"Power in W from which something is drawing."`
+	LoadAfter      time.Duration `yaml:"load_after" min:"100ms" max:"1m" doc:"Time at load_watts that begins a session."`
+	NoLoadWatts    float64       `yaml:"no_load_watts" min:"0.5" max:"100" doc:"Power in W below which nothing is drawing; below load_watts."`
+	NoLoadAfter    time.Duration `yaml:"no_load_after" min:"1s" max:"30m" doc:"Time below no_load_watts that ends a session as unplugged."`
+	StartWithin    time.Duration `yaml:"start_within" min:"5s" max:"1h" doc:"Time after a start command in which something must draw."`
+	SelfCheck      time.Duration `yaml:"self_check" min:"500ms" max:"5m" doc:"Good readings before the outlet is first fed."`
+	ResumeAfter    time.Duration `yaml:"resume_after" min:"1s" max:"10m" doc:"Good readings before a suspended outlet is fed again."`
+	ResumesPerHour int           `yaml:"resumes_per_hour" min:"1" max:"20" doc:"Most resumptions in an hour."`
+	MaxWh          float64       `yaml:"max_wh" min:"10" max:"50000" doc:"Most energy of one session in Wh; a command may ask for less."`
+	MaxMinutes     float64       `yaml:"max_minutes" min:"1" max:"1440" doc:"Longest session in minutes; a command may ask for less."`
+	MaxWatts       float64       `yaml:"max_watts" min:"10" max:"20000" doc:"Most power of one session in W; a command may ask for less."`
+	WattsDelay     time.Duration `yaml:"watts_delay" min:"100ms" max:"5m" doc:"Time above max_watts that ends the session."`
+	MaxGap         time.Duration `yaml:"max_gap" min:"500ms" max:"1m" doc:"Longest gap between two readings over which energy is counted."`
+}
+
+// ProtectLimits returns what protect needs for the outlet: its profile and what
+// the configuration overrides.
+func (o *Outlet) ProtectLimits() *protect.Limits {
+	l := &o.Limits
+	return &protect.Limits{
+		RatingAmps: o.RatingAmps,
+		ShortCircuit: protect.ShortCircuit{
+			Enabled: l.ShortCircuit.Enabled, Severity: l.ShortCircuit.Severity,
+			TimesRating: l.ShortCircuit.TimesRating, Span: l.ShortCircuit.Span,
+		},
+		Overcurrent: protect.Overcurrent{
+			Enabled: l.Overcurrent.Enabled, Severity: l.Overcurrent.Severity, PickUp: l.Overcurrent.PickUp,
+			Heating: l.Overcurrent.Heating, Cooling: l.Overcurrent.Cooling, ResetHeat: l.Overcurrent.ResetHeat,
+		},
+		Overpower: protect.Overpower{
+			Enabled: l.Overpower.Enabled, Severity: l.Overpower.Severity,
+			LimitWatts: l.Overpower.LimitWatts, Delay: l.Overpower.Delay,
+		},
+		OverTemperature: protect.OverTemperature{
+			Enabled: l.OverTemperature.Enabled, Severity: l.OverTemperature.Severity,
+			LimitCelsius: l.OverTemperature.LimitCelsius, ResetCelsius: l.OverTemperature.ResetCelsius,
+			Delay: l.OverTemperature.Delay, Stale: l.OverTemperature.Stale,
+		},
+		MeterStale: protect.MeterStale{
+			Enabled: l.MeterStale.Enabled, Severity: l.MeterStale.Severity, Limit: l.MeterStale.Limit,
+		},
+		RelayWelded: protect.RelayWelded{
+			Enabled: l.RelayWelded.Enabled, Severity: l.RelayWelded.Severity,
+			LimitAmps: l.RelayWelded.LimitAmps, Delay: l.RelayWelded.Delay,
+		},
+	}
+}
+
+// SessionSettings returns what session needs for the outlet.
+func (o *Outlet) SessionSettings() *session.Settings {
+	s := &o.Session
+	return &session.Settings{
+		StartBy:        session.Start(o.Start),
+		LoadWatts:      s.LoadWatts,
+		LoadAfter:      s.LoadAfter,
+		NoLoadWatts:    s.NoLoadWatts,
+		NoLoadAfter:    s.NoLoadAfter,
+		StartWithin:    s.StartWithin,
+		SelfCheck:      s.SelfCheck,
+		ResumeAfter:    s.ResumeAfter,
+		ResumesPerHour: s.ResumesPerHour,
+		MaxWh:          s.MaxWh,
+		MaxMinutes:     s.MaxMinutes,
+		MaxWatts:       s.MaxWatts,
+		WattsDelay:     s.WattsDelay,
+		MaxGap:         s.MaxGap,
+	}
+}
+
+// rules checks what the ranges of single values cannot say, by asking the
+// packages that will use them, once every value is in its range.
+func (c *checker) rules(at string, o *Outlet) {
+	report := func(prefix string, err error) {
+		if err == nil {
+			return
+		}
+		for text := range strings.SplitSeq(err.Error(), "\n") {
+			path, rest, _ := strings.Cut(text, ": ")
+			value, want, ok := strings.Cut(rest, ": want ")
+			if !ok {
+				value, want = rest, "settings that fit together"
+			}
+			c.fault(prefix+path, value, want)
+		}
+	}
+	clean := func(prefix string) bool {
+		return !slices.ContainsFunc(c.found, func(f *Fault) bool {
+			return strings.HasPrefix(f.Path, prefix) || f.Path == at+".profile" || f.Path == at+".rating_amps"
+		})
+	}
+	if clean(at + ".limits") {
+		report(at+".limits.", o.ProtectLimits().Validate())
+	}
+	if clean(at + ".session") {
+		report(at+".session.", o.SessionSettings().Validate())
+	}
+}
+
+// disabled lists the rules that are switched off.
+func (l *Limits) disabled() []string {
+	var off []string
+	for _, r := range []struct {
+		name string
+		rule *Rule
+	}{
+		{"short_circuit", &l.ShortCircuit.Rule},
+		{"overcurrent", &l.Overcurrent.Rule},
+		{"overpower", &l.Overpower.Rule},
+		{"over_temperature", &l.OverTemperature.Rule},
+		{"meter_stale", &l.MeterStale.Rule},
+		{"relay_welded", &l.RelayWelded.Rule},
+	} {
+		if !r.rule.Enabled {
+			off = append(off, r.name)
+		}
+	}
+	return off
+}
