@@ -15,9 +15,9 @@ import (
 // it was read (chip gone, SDA stuck high). No reading has this form.
 var ErrAllOnes = errors.New("register reads all ones")
 
-// Registers of the volatile block.
+// Registers, and the scale of their fields.
 const (
-	regRMS    = 0x20
+	regRMS    = 0x20 // 0x21 and 0x22 follow
 	regFlags  = 0x2D
 	allOnes   = 0xFFFFFFFF
 	rmsCodes  = 55000 // RMS codes at full scale
@@ -41,8 +41,9 @@ type Opts struct {
 	// Divider is K = (R_divider + R_sense) / R_sense of the voltage input, the
 	// number by which the mains voltage is divided.
 	Divider float64
-	// Volts, Amps and Watts correct the channels after calibration. Gain must
-	// be positive; it is 1 on an uncalibrated board.
+	// Volts, Amps and Watts correct the channels after calibration, each by
+	// itself: the chip's active power does not follow the trims of the other
+	// two. Gain must be positive; it is 1 on an uncalibrated board.
 	Volts, Amps, Watts Trim
 }
 
@@ -121,7 +122,7 @@ func New(bus i2c.Bus, opts *Opts) (*Dev, error) {
 	if opts.RangeAmps != 30 && opts.RangeAmps != 90 {
 		return nil, fmt.Errorf("%s: range %d A: want 30 or 90", d, opts.RangeAmps)
 	}
-	if !(opts.Divider >= 1 && opts.Divider <= 1e5) {
+	if math.IsNaN(opts.Divider) || opts.Divider < 1 || opts.Divider > 1e5 {
 		return nil, fmt.Errorf("%s: divider %g: want 1 to 100000", d, opts.Divider)
 	}
 	var err error
@@ -139,10 +140,10 @@ func New(bus i2c.Bus, opts *Opts) (*Dev, error) {
 
 // scale returns codes → nano-units for a channel whose code is worth lsb units.
 func (t Trim) scale(lsb float64) (scale, error) {
-	if !(t.Gain > 0 && t.Gain <= 10) {
+	if math.IsNaN(t.Gain) || t.Gain <= 0 || t.Gain > 10 {
 		return scale{}, fmt.Errorf("gain %g: want above 0, up to 10", t.Gain)
 	}
-	if !(math.Abs(t.Offset) <= 1000) {
+	if math.IsNaN(t.Offset) || math.Abs(t.Offset) > 1000 {
 		return scale{}, fmt.Errorf("offset %g: want -1000 to 1000", t.Offset)
 	}
 	return scale{lsb: lsb * t.Gain * 1e9, offset: t.Offset * 1e9}, nil

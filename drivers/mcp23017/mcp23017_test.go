@@ -33,12 +33,12 @@ func check(mask uint16) i2ctest.IO {
 	return read(0x00, byte(^mask), byte(^mask>>8), 0, 0, 0, 0, 0, 0, 0, 0, 0)
 }
 
-func newDev(t testing.TB, ops ...i2ctest.IO) (*mcp23017.Dev, *i2ctest.Playback) {
-	t.Helper()
+func newDev(tb testing.TB, ops ...i2ctest.IO) (*mcp23017.Dev, *i2ctest.Playback) {
+	tb.Helper()
 	bus := &i2ctest.Playback{Ops: append(configured(0x0FFF, 0x0A05), ops...), DontPanic: true}
 	dev, err := mcp23017.New(bus, &mcp23017.Opts{Addr: 0x20, Outputs: 0x0FFF, Initial: 0x0A05})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dev, bus
 }
@@ -337,17 +337,17 @@ func BenchmarkSet(b *testing.B) {
 	}
 }
 
-func simDev(t testing.TB) *mcp23017.Dev {
-	t.Helper()
+func simDev(tb testing.TB) *mcp23017.Dev {
+	tb.Helper()
 	chip, err := sim.NewMCP23017(nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
 	bus.Attach(0x20, chip)
 	dev, err := mcp23017.New(bus, mcp23017.DefaultOpts())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dev
 }

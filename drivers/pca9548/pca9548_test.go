@@ -14,12 +14,12 @@ import (
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
-func newDev(t testing.TB, ops ...i2ctest.IO) (*pca9548.Dev, *i2ctest.Playback) {
-	t.Helper()
+func newDev(tb testing.TB, ops ...i2ctest.IO) (*pca9548.Dev, *i2ctest.Playback) {
+	tb.Helper()
 	bus := &i2ctest.Playback{Ops: ops, DontPanic: true}
 	dev, err := pca9548.New(bus, pca9548.DefaultOpts())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dev, bus
 }
@@ -75,30 +75,30 @@ func TestEachPort(t *testing.T) {
 
 // Whatever makes the driver doubt what the chip holds makes it write again.
 func TestForgets(t *testing.T) {
-	tests := map[string]func(t *testing.T, dev *pca9548.Dev, bus *sim.Bus){
-		"Reset": func(_ *testing.T, dev *pca9548.Dev, _ *sim.Bus) { dev.Reset() },
-		"a chip that does not answer": func(t *testing.T, dev *pca9548.Dev, _ *sim.Bus) {
-			if err := dev.Port(2).Tx(0x55, []byte{0}, nil); !errors.Is(err, sim.ErrNACK) {
-				t.Fatalf("absent chip: %v", err)
-			}
+	tests := map[string]struct {
+		doubt func(dev *pca9548.Dev) error
+		dead  uint16 // the address that does not answer meanwhile
+		text  string
+	}{
+		"Reset": {doubt: func(dev *pca9548.Dev) error { dev.Reset(); return nil }},
+		"a chip that does not answer": {
+			doubt: func(dev *pca9548.Dev) error { return dev.Port(2).Tx(0x48, []byte{0}, nil) },
+			dead:  0x48, text: "sim: address 0x48: ",
 		},
-		"a mux that does not answer": func(t *testing.T, dev *pca9548.Dev, bus *sim.Bus) {
-			bus.NACK(0x70, true)
-			err := dev.Port(3).Tx(0x48, []byte{0}, make([]byte, 2))
-			if !errors.Is(err, sim.ErrNACK) || !strings.HasPrefix(err.Error(), "pca9548@sim/0x70: select sim/0x70.3: ") {
-				t.Fatalf("absent mux: %v", err)
-			}
-			bus.NACK(0x70, false)
+		"a mux that does not answer": {
+			doubt: func(dev *pca9548.Dev) error { return dev.Port(3).Tx(0x48, []byte{0}, nil) },
+			dead:  0x70, text: "pca9548@sim/0x70: select sim/0x70.3: ",
 		},
-		"a mux that does not answer Mask": func(t *testing.T, dev *pca9548.Dev, bus *sim.Bus) {
-			bus.NACK(0x70, true)
-			if _, err := dev.Mask(); !errors.Is(err, sim.ErrNACK) {
-				t.Fatalf("absent mux: %v", err)
-			}
-			bus.NACK(0x70, false)
+		"a mux that does not answer Deselect": {
+			doubt: func(dev *pca9548.Dev) error { return dev.Deselect() },
+			dead:  0x70, text: "pca9548@sim/0x70: deselect: ",
+		},
+		"a mux that does not answer Mask": {
+			doubt: func(dev *pca9548.Dev) error { _, err := dev.Mask(); return err },
+			dead:  0x70, text: "pca9548@sim/0x70: read mask: ",
 		},
 	}
-	for name, doubt := range tests {
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			bus := sim.NewBus("sim", 400*physic.KiloHertz)
 			mux := sim.NewPCA9548()
@@ -112,7 +112,14 @@ func TestForgets(t *testing.T) {
 			if err := dev.Port(2).Tx(0x48, []byte{0}, r); err != nil {
 				t.Fatal(err)
 			}
-			doubt(t, dev, bus)
+
+			bus.NACK(tt.dead, true)
+			err = tt.doubt(dev)
+			bus.NACK(tt.dead, false)
+			if (tt.dead != 0) != errors.Is(err, sim.ErrNACK) || err != nil && !strings.HasPrefix(err.Error(), tt.text) {
+				t.Fatalf("error %v, want %q", err, tt.text)
+			}
+
 			var log []string
 			bus.Trace(func(addr uint16, w, _ []byte, _ error) { log = append(log, fmt.Sprintf("%02x:%x", addr, w)) })
 			if err := dev.Port(2).Tx(0x48, []byte{0}, r); err != nil {

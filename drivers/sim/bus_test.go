@@ -23,7 +23,7 @@ type memory struct{ data []byte }
 func (m *memory) Reset() { m.data = nil }
 func (m *memory) Tx(w, r []byte) error {
 	if len(w) > 0 {
-		m.data = append([]byte(nil), w...)
+		m.data = bytes.Clone(w)
 	}
 	copy(r, m.data)
 	return nil
@@ -119,7 +119,7 @@ func TestFaults(t *testing.T) {
 		} else if !bytes.Equal(got, s.want) {
 			t.Errorf("%s: read % x, want % x", s.name, got, s.want)
 		}
-		if s.err == sim.ErrTimeout && bus.BusTime()-before != sim.Timeout {
+		if errors.Is(s.err, sim.ErrTimeout) && bus.BusTime()-before != sim.Timeout {
 			t.Errorf("%s: took %s of bus time, want %s", s.name, bus.BusTime()-before, sim.Timeout)
 		}
 		// The other chip suffers from nothing but a held line.

@@ -2,9 +2,12 @@ package sim_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/sim"
 )
@@ -76,6 +79,28 @@ func TestACS37800Registers(t *testing.T) {
 			expect(t, c, []byte{0x22}, tt.w22)
 		})
 	}
+}
+
+// The scales of the RMS fields and of the apparent power, which come from
+// different lines of the datasheet, agree: the power is the product of both RMS
+// values as fractions of 65536. With any other RMS divisor it would not be.
+func TestACS37800Scales(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		board := sim.MainsBoard()
+		board.RangeAmps = rapid.SampledFrom([]float64{30, 90}).Draw(t, "range")
+		c := sim.NewACS37800(board)
+		c.Set(rapid.Float64Range(100, 320).Draw(t, "volts"), rapid.Float64Range(1, 30).Draw(t, "amps"), 0)
+		var rms, apparent [4]byte
+		if err := errors.Join(c.Tx([]byte{0x20}, rms[:]), c.Tx([]byte{0x22}, apparent[:])); err != nil {
+			t.Fatal(err)
+		}
+		vrms := float64(binary.LittleEndian.Uint16(rms[:2]))
+		irms := float64(binary.LittleEndian.Uint16(rms[2:]))
+		got := float64(binary.LittleEndian.Uint16(apparent[:2]))
+		if want := vrms * irms / 65536; math.Abs(got-want) > 0.002*want+2 {
+			t.Fatalf("apparent power %g codes, want %g of %g V and %g A codes", got, want, vrms, irms)
+		}
+	})
 }
 
 // A third of the codes for the same current on the 90 A part.
@@ -200,6 +225,7 @@ func TestTMP102(t *testing.T) {
 		c.SetCelsius(celsius)
 		expect(t, c, []byte{0}, want)
 	}
+	c.SetCelsius(0)
 	chipTx(t, c, []byte{1, 0xFF, 0xFF}, 0) // every bit that can be written
 	expect(t, c, []byte{1}, []byte{0xFF, 0xD0})
 	chipTx(t, c, []byte{1, 0x60, 0x90}, 0)

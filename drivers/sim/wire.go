@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -38,7 +39,7 @@ func (w *Wire) Float(on bool) {
 func (w *Wire) Flip(mask []byte, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.flip, w.flips = append([]byte(nil), mask...), n
+	w.flip, w.flips = slices.Clone(mask), n
 }
 
 func (w *Wire) isCut() bool {

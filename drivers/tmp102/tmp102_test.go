@@ -35,12 +35,12 @@ func born() []i2ctest.IO {
 	}
 }
 
-func newDev(t testing.TB, more ...i2ctest.IO) (*tmp102.Dev, *i2ctest.Playback) {
-	t.Helper()
+func newDev(tb testing.TB, more ...i2ctest.IO) (*tmp102.Dev, *i2ctest.Playback) {
+	tb.Helper()
 	bus := &i2ctest.Playback{Ops: append(born(), more...), DontPanic: true}
 	dev, err := tmp102.New(bus, tmp102.DefaultOpts())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dev, bus
 }
@@ -319,13 +319,13 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func simDev(t testing.TB) *tmp102.Dev {
-	t.Helper()
+func simDev(tb testing.TB) *tmp102.Dev {
+	tb.Helper()
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
 	bus.Attach(0x48, sim.NewTMP102())
 	dev, err := tmp102.New(bus, tmp102.DefaultOpts())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return dev
 }
