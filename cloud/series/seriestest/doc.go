@@ -1,0 +1,3 @@
+// Package seriestest is the suite that every back end of series.Store must
+// pass.
+package seriestest
