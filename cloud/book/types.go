@@ -109,7 +109,8 @@ type HistoryEntry struct {
 	At       time.Time          `json:"at"`
 	Type     string             `json:"type" doc:"raised, updated, acknowledged, cleared, comment"`
 	By       string             `json:"by"`
-	Text     string             `json:"text" doc:"what a person wrote, or the event's text in English"`
+	Text     string             `json:"text" doc:"what a person wrote; empty for an event"`
+	Message  *shedguard.Text    `json:"message" doc:"the event's text; null for what a person did"`
 	Severity shedguard.Severity `json:"severity"`
 	Value    float64            `json:"value"`
 }
