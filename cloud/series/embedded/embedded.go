@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -152,7 +153,11 @@ func (s *Store) open() error {
 			return move(s.opts.Dir, aside, names...)
 		},
 	}
-	err := s.start()
+	err := s.moveUnread(aside)
+	if err != nil {
+		return err
+	}
+	err = s.start()
 	for _, remedy := range remedies {
 		if err == nil || outside(err) {
 			break
@@ -212,6 +217,34 @@ func outside(err error) bool {
 		}
 	}
 	return strings.Contains(err.Error(), "lock DB directory")
+}
+
+// moveUnread moves the blocks whose meta file cannot be read. The database
+// would start without them and leave them in the way for ever.
+func (s *Store) moveUnread(aside string) error {
+	names, err := entries(s.opts.Dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var bad []string
+	for _, name := range names {
+		if _, err := ulid.ParseStrict(name); err != nil {
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(s.opts.Dir, name, "meta.json"))
+		if (err == nil && !json.Valid(b)) || errors.Is(err, os.ErrNotExist) {
+			bad = append(bad, name)
+		}
+	}
+	moved, err := move(s.opts.Dir, aside, bad...)
+	if moved > 0 {
+		s.setAside += moved
+		s.opts.Log.Error("series store has blocks without a readable meta file, set them aside", "parts", moved, "folder", aside)
+	}
+	return err
 }
 
 // moveBadBlocks moves every block that cannot be opened.
