@@ -85,7 +85,7 @@ func (l *life) details(a *shedguard.Alarm, subject string) {
 	l.Subject, l.Cause, l.Severity, l.Level, l.Grade = subject, a.Cause, a.Severity, a.Level, a.Grade
 	l.RaisedAt, l.Since = a.RaisedAt.UTC().Truncate(time.Millisecond), a.Since.UTC().Truncate(time.Millisecond)
 	l.Value, l.Limit, l.Unit, l.Action, l.Latched = a.Value, a.Limit, a.Unit, a.Action, a.Latched
-	l.Evidence, l.Text, l.clock = slices.Concat([]string{}, a.Evidence), a.Text, a.Clock
+	l.Evidence, l.Text, l.clock = append([]string{}, a.Evidence...), a.Text, a.Clock
 	if l.Text.ZH == "" {
 		l.Text.ZH = string(a.Cause)
 	}

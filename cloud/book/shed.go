@@ -217,7 +217,7 @@ func (b *Book) putStatus(ctx context.Context, tx *sql.Tx, known *shedRow, s *she
 			return false, nil
 		}
 	}
-	outlets, err := json.Marshal(slices.Concat([]shedguard.OutletSummary{}, s.Outlets))
+	outlets, err := json.Marshal(append([]shedguard.OutletSummary{}, s.Outlets...))
 	if err != nil {
 		return false, err
 	}
