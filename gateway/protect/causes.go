@@ -42,6 +42,18 @@ func (i index) cause() shedguard.Cause {
 	}
 }
 
+// action is what holding the outlet open for the cause amounts to.
+func (i index) action() shedguard.Action {
+	switch i {
+	case relayWelded:
+		return shedguard.ActionSiren
+	case meterStale:
+		return shedguard.ActionSuspended
+	default:
+		return shedguard.ActionTripped
+	}
+}
+
 // Causes is a set of the causes that this package keeps for an outlet: those
 // its rules decide, and state_lost, which it only holds. The bits are for
 // memory; on disk and on the wire causes are words.
