@@ -145,7 +145,7 @@ type chip struct {
 func (c *Config) chips() []chip {
 	var chips []chip
 	for i, r := range c.Relays {
-		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, r.Place})
+		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, Place{Bus: r.Bus, Address: r.Address}})
 	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]
@@ -192,6 +192,7 @@ func (c *checker) addresses(cfg *Config) {
 	for _, chip := range cfg.chips() {
 		p := chip.place
 		switch {
+		case p.Bus == "" && p.Mux == "" && strings.HasPrefix(chip.path, "relays"): // its own fault
 		case p.Bus == "" && p.Mux == "":
 			c.fault(chip.path+".bus", "", "either bus, or mux and port")
 		case p.Bus != "" && p.Mux != "":
@@ -212,12 +213,13 @@ func (c *checker) addresses(cfg *Config) {
 
 // outputs checks that every pin drives one thing.
 func (c *checker) outputs(cfg *Config) {
-	pin := c.unique("pin")
+	pin, used := c.unique("pin"), map[string]bool{}
 	use := func(path string, p *Pin) {
 		if p == nil || p.Name == "" {
 			return
 		}
 		c.reference(path+".name", p.Name, "relays", relayNames(cfg))
+		used[p.Name] = true
 		pin(path+".pin", fmt.Sprintf("%s pin %d", p.Name, p.Pin))
 	}
 	for i := range cfg.Outlets {
@@ -225,6 +227,11 @@ func (c *checker) outputs(cfg *Config) {
 	}
 	use("siren", cfg.Siren)
 	use("lamp", cfg.Lamp)
+	for i := range cfg.Relays {
+		if name := cfg.Relays[i].Name; name != "" && !used[name] {
+			c.fault(fmt.Sprintf("relays[%d].name", i), show(name), "an expander that an outlet, the siren or the lamp uses")
+		}
+	}
 }
 
 // outlets checks each outlet by itself.
@@ -262,7 +269,7 @@ const (
 func (c *checker) plan(cfg *Config) {
 	outlets := map[string]int{}
 	for i := range cfg.Outlets {
-		outlets[cfg.busOf(&cfg.Outlets[i].Meter.Place)]++
+		outlets[cfg.BusOf(&cfg.Outlets[i].Meter.Place)]++
 	}
 	for _, b := range cfg.Buses {
 		n := outlets[b.Name]
@@ -275,8 +282,8 @@ func (c *checker) plan(cfg *Config) {
 	}
 }
 
-// busOf is the name of the bus that a place is on, mux or not.
-func (c *Config) busOf(p *Place) string {
+// BusOf is the name of the bus that a place is on, mux or not.
+func (c *Config) BusOf(p *Place) string {
 	for _, m := range c.Muxes {
 		if p.Mux != "" && m.Name == p.Mux {
 			return m.Bus
@@ -316,10 +323,10 @@ func (c *Config) warnings() []string {
 	if c.Actuate.EnableLine == "" {
 		meters := map[string]bool{}
 		for i := range c.Outlets {
-			meters[c.busOf(&c.Outlets[i].Meter.Place)] = true
+			meters[c.BusOf(&c.Outlets[i].Meter.Place)] = true
 		}
 		for i := range c.Relays {
-			if bus := c.busOf(&c.Relays[i].Place); meters[bus] {
+			if bus := c.Relays[i].Bus; meters[bus] {
 				warnings = append(warnings, fmt.Sprintf(
 					"relays[%d]: %s shares bus %s with meters and there is no actuate.enable_line: if that bus hangs, no relay can be opened by software",
 					i, show(c.Relays[i].Name), bus))

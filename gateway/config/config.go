@@ -61,8 +61,9 @@ type Mux struct {
 type Expander struct {
 	Name      string `yaml:"name" kind:"name" doc:"Name that outlets, siren and lamp use."`
 	Chip      string `yaml:"chip" base:"sensors" enum:"mcp23017" doc:"Part number."`
-	Place     `yaml:",inline"`
-	ActiveLow bool `yaml:"active_low" doc:"Whether a low pin closes the relay. Unused pins are driven to the open level, too."`
+	Bus       string `yaml:"bus" doc:"Name of the bus it sits on. Never behind a mux: nothing may stand between the program and a relay that must open."`
+	Address   int    `yaml:"address" min:"0x20" max:"0x27" doc:"7-bit I2C address."`
+	ActiveLow bool   `yaml:"active_low" doc:"Whether a low pin closes the relay. Pins that nothing uses stay inputs."`
 }
 
 // Pin is one output of an expander.

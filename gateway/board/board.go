@@ -1,0 +1,264 @@
+package board
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/shedguard/shedguard/drivers/acs37800"
+	"github.com/shedguard/shedguard/drivers/mcp23017"
+	"github.com/shedguard/shedguard/drivers/pca9548"
+	"github.com/shedguard/shedguard/drivers/tmp102"
+	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/config"
+	"github.com/shedguard/shedguard/gateway/poll"
+)
+
+// Board is a configuration on its buses.
+type Board struct {
+	polls  []poll.Options
+	relays actuate.Options
+}
+
+// New wires cfg to the open buses, by their names in cfg. The configuration
+// must be one that config.Load accepted. Every fault comes at once. Recover,
+// which may be nil, is asked to bring a bus back, for example by opening it
+// again; it is called from the goroutine that polls the bus.
+func New(cfg *config.Config, buses map[string]i2c.Bus, recover func(bus string) error) (*Board, error) {
+	b := &Board{}
+	var errs []error
+	muxes := map[string]*pca9548.Dev{}
+	perBus := map[string][]*pca9548.Dev{}
+	for i := range cfg.Muxes {
+		m := &cfg.Muxes[i]
+		bus, ok := buses[m.Bus]
+		if !ok {
+			errs = append(errs, fmt.Errorf("mux %s: bus %s is not open", m.Name, m.Bus))
+			continue
+		}
+		dev, err := pca9548.New(bus, &pca9548.Opts{Addr: uint16(m.Address)})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("mux %s: %w", m.Name, err))
+			continue
+		}
+		muxes[m.Name] = dev
+		perBus[m.Bus] = append(perBus[m.Bus], dev)
+	}
+	at := func(p *config.Place) (i2c.Bus, error) {
+		if p.Mux == "" {
+			if bus, ok := buses[p.Bus]; ok {
+				return bus, nil
+			}
+			return nil, fmt.Errorf("bus %s is not open", p.Bus)
+		}
+		mux, ok := muxes[p.Mux]
+		if !ok || p.Port == nil || *p.Port < 0 || *p.Port >= pca9548.Ports {
+			return nil, fmt.Errorf("mux %s: no such port", p.Mux)
+		}
+		return mux.Port(*p.Port), nil
+	}
+	points := map[string][]poll.Point{}
+	for i := range cfg.Outlets {
+		o := &cfg.Outlets[i]
+		point, err := newPoint(o, &cfg.Poll, at)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
+			continue
+		}
+		name := cfg.BusOf(&o.Meter.Place)
+		points[name] = append(points[name], point)
+	}
+	for i := range cfg.Buses {
+		name := cfg.Buses[i].Name
+		if len(points[name]) > 0 {
+			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Recover: recovery(name, perBus[name], recover)})
+		}
+	}
+	relays, err := newRelays(cfg, buses)
+	b.relays = relays
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, fmt.Errorf("board: %w", err)
+	}
+	return b, nil
+}
+
+// Polls returns one line for each bus with meters, in the order of the
+// configuration.
+func (b *Board) Polls() []poll.Options { return slices.Clone(b.polls) }
+
+// Relays returns the outputs.
+func (b *Board) Relays() actuate.Options { return b.relays }
+
+// recovery is what poll does about a bus at fault: whatever happened, the muxes
+// may have been reset by it.
+func recovery(name string, muxes []*pca9548.Dev, recover func(string) error) func() error {
+	return func() error {
+		for _, m := range muxes {
+			m.Reset()
+		}
+		if recover == nil {
+			return nil
+		}
+		if err := recover(name); err != nil {
+			return fmt.Errorf("recover bus %s: %w", name, err)
+		}
+		return nil
+	}
+}
+
+// newPoint makes the drivers of one outlet.
+func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus, error)) (poll.Point, error) {
+	bus, err := at(&o.Meter.Place)
+	if err != nil {
+		return poll.Point{}, fmt.Errorf("meter: %w", err)
+	}
+	dev, err := acs37800.New(bus, &acs37800.Opts{
+		Addr:      uint16(o.Meter.Address),
+		RangeAmps: o.Meter.RangeAmps,
+		Divider:   o.Meter.Divider,
+		Volts:     acs37800.Trim(o.Meter.Volts),
+		Amps:      acs37800.Trim(o.Meter.Amps),
+		Watts:     acs37800.Trim(o.Meter.Watts),
+	})
+	if err != nil {
+		return poll.Point{}, fmt.Errorf("meter: %w", err)
+	}
+	every := time.Second / time.Duration(p.Hz)
+	point := poll.Point{Outlet: o.Number, Meter: &meter{outlet: o.Number, dev: dev}, Every: every}
+	if o.Thermometer == nil {
+		return point, nil
+	}
+	if bus, err = at(&o.Thermometer.Place); err != nil {
+		return poll.Point{}, fmt.Errorf("thermometer: %w", err)
+	}
+	point.Thermometer = &thermometer{outlet: o.Number, bus: bus, opts: thermometerOpts(o)}
+	point.ThermometerEvery = max(p.ThermometerEvery, every)
+	return point, nil
+}
+
+// thermometerOpts makes the alert pin of the chip follow the limits of the
+// outlet, for boards that wire it to the coil enable.
+func thermometerOpts(o *config.Outlet) tmp102.Opts {
+	opts := *tmp102.DefaultOpts()
+	opts.Addr = uint16(o.Thermometer.Address)
+	if l := &o.Limits.OverTemperature; l.Enabled {
+		opts.High = physic.ZeroCelsius + physic.Temperature(l.LimitCelsius*float64(physic.Celsius))
+		opts.Low = min(physic.ZeroCelsius+physic.Temperature(l.ResetCelsius*float64(physic.Celsius)), opts.High-physic.Celsius)
+	}
+	return opts
+}
+
+// newRelays makes the drivers of the expanders and says what is wired to them.
+func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, error) {
+	var opts actuate.Options
+	var errs []error
+	index := map[string]int{}
+	for i := range cfg.Relays {
+		r := &cfg.Relays[i]
+		bus, ok := buses[r.Bus]
+		if !ok {
+			errs = append(errs, fmt.Errorf("relays %s: bus %s is not open", r.Name, r.Bus))
+			continue
+		}
+		index[r.Name] = len(opts.Expanders)
+		opts.Expanders = append(opts.Expanders, &expander{name: r.Name, bus: bus, opts: outputs(cfg, r)})
+	}
+	pin := func(p *config.Pin) actuate.Pin {
+		return actuate.Pin{Expander: index[p.Name], Pin: p.Pin, ActiveLow: activeLow(cfg, p)}
+	}
+	for i := range cfg.Outlets {
+		o := &cfg.Outlets[i]
+		opts.Outlets = append(opts.Outlets, actuate.Outlet{Number: o.Number, Pin: pin(&o.Relay)})
+	}
+	for _, out := range []struct {
+		from *config.Pin
+		to   **actuate.Pin
+	}{{cfg.Siren, &opts.Siren}, {cfg.Lamp, &opts.Lamp}} {
+		if out.from != nil {
+			p := pin(out.from)
+			*out.to = &p
+		}
+	}
+	return opts, errors.Join(errs...)
+}
+
+// activeLow says whether a low pin closes what is wired to it.
+func activeLow(cfg *config.Config, p *config.Pin) bool {
+	if p.ActiveLow != nil {
+		return *p.ActiveLow
+	}
+	i := slices.IndexFunc(cfg.Relays, func(r config.Expander) bool { return r.Name == p.Name })
+	return i >= 0 && cfg.Relays[i].ActiveLow
+}
+
+// outputs says which pins of an expander are used, and the levels at which all
+// of them are open.
+func outputs(cfg *config.Config, r *config.Expander) mcp23017.Opts {
+	opts := mcp23017.Opts{Addr: uint16(r.Address)}
+	use := func(p *config.Pin) {
+		if p == nil || p.Name != r.Name {
+			return
+		}
+		opts.Outputs |= 1 << p.Pin
+		if activeLow(cfg, p) {
+			opts.Initial |= 1 << p.Pin
+		}
+	}
+	for i := range cfg.Outlets {
+		use(&cfg.Outlets[i].Relay)
+	}
+	use(cfg.Siren)
+	use(cfg.Lamp)
+	return opts
+}
+
+// OpenRelays writes every output of the configuration open, with as few bytes
+// as that takes and without asking the chips about their state. It tries every
+// expander, those of different buses at the same time, and joins the errors:
+// each names an expander that may still feed its outlets.
+func OpenRelays(cfg *config.Config, buses map[string]i2c.Bus) error {
+	perBus := map[string][]*config.Expander{}
+	for i := range cfg.Relays {
+		r := &cfg.Relays[i]
+		perBus[r.Bus] = append(perBus[r.Bus], r)
+	}
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex // guards errs
+		errs []error
+	)
+	for name, expanders := range perBus {
+		wg.Go(func() {
+			for _, r := range expanders {
+				if err := openOne(cfg, r, buses[name]); err != nil {
+					mu.Lock()
+					errs = append(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}
+
+func openOne(cfg *config.Config, r *config.Expander, bus i2c.Bus) error {
+	if bus == nil {
+		return fmt.Errorf("open relays %s: bus %s is not open", r.Name, r.Bus)
+	}
+	opts := outputs(cfg, r)
+	if opts.Outputs == 0 {
+		return nil
+	}
+	if err := mcp23017.Open(bus, &opts); err != nil {
+		return fmt.Errorf("open relays %s: %w", r.Name, err)
+	}
+	return nil
+}
