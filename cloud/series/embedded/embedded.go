@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +23,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
+	"github.com/prometheus/prometheus/tsdb/chunks"
+	"github.com/prometheus/prometheus/tsdb/index"
 	"github.com/prometheus/prometheus/util/annotations"
 
 	"github.com/shedguard/shedguard"
@@ -143,8 +144,9 @@ func def[T comparable](v *T, to T) {
 func (s *Store) open() error {
 	aside := fmt.Sprintf("%s.corrupt-%s", filepath.Clean(s.opts.Dir), time.Now().UTC().Format("20060102T150405.000"))
 	remedies := []func() (moved int, err error){
-		func() (int, error) { return s.moveBadBlocks(aside) },
-		func() (int, error) { return move(s.opts.Dir, aside, "chunks_head", "wbl", "wal") },
+		func() (int, error) { return move(s.opts.Dir, aside, "chunks_head") }, // made again from the logs
+		func() (int, error) { return move(s.opts.Dir, aside, "wbl") },
+		func() (int, error) { return move(s.opts.Dir, aside, "wal") },
 		func() (int, error) {
 			names, err := entries(s.opts.Dir)
 			if err != nil {
@@ -153,7 +155,7 @@ func (s *Store) open() error {
 			return move(s.opts.Dir, aside, names...)
 		},
 	}
-	err := s.moveUnread(aside)
+	err := s.moveBadBlocks(aside)
 	if err != nil {
 		return err
 	}
@@ -219,9 +221,10 @@ func outside(err error) bool {
 	return strings.Contains(err.Error(), "lock DB directory")
 }
 
-// moveUnread moves the blocks whose meta file cannot be read. The database
-// would start without them and leave them in the way for ever.
-func (s *Store) moveUnread(aside string) error {
+// moveBadBlocks moves every block that cannot be read: the database would
+// start without it and leave it in the way for ever, refuse to start, or fail
+// every query that touches it.
+func (s *Store) moveBadBlocks(aside string) error {
 	names, err := entries(s.opts.Dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -229,44 +232,57 @@ func (s *Store) moveUnread(aside string) error {
 	if err != nil {
 		return err
 	}
-	var bad []string
 	for _, name := range names {
 		if _, err := ulid.ParseStrict(name); err != nil {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(s.opts.Dir, name, "meta.json"))
-		if (err == nil && !json.Valid(b)) || errors.Is(err, os.ErrNotExist) {
-			bad = append(bad, name)
+		bad := s.checkBlock(filepath.Join(s.opts.Dir, name))
+		if bad == nil || outside(bad) {
+			continue
 		}
-	}
-	moved, err := move(s.opts.Dir, aside, bad...)
-	if moved > 0 {
+		moved, err := move(s.opts.Dir, aside, name)
+		if err != nil {
+			return err
+		}
 		s.setAside += moved
-		s.opts.Log.Error("series store has blocks without a readable meta file, set them aside", "parts", moved, "folder", aside)
+		s.opts.Log.Error("series block is damaged, set it aside", "block", name, "err", bad, "folder", aside)
 	}
-	return err
+	return nil
 }
 
-// moveBadBlocks moves every block that cannot be opened.
-func (s *Store) moveBadBlocks(aside string) (int, error) {
-	names, err := entries(s.opts.Dir)
+// checkBlock reads a block's description and the whole of its index.
+func (s *Store) checkBlock(dir string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("database panicked: %v", p)
+		}
+	}()
+	block, err := tsdb.OpenBlock(s.opts.Log, dir, nil, nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	var bad []string
-	for _, name := range names {
-		if _, err := ulid.ParseStrict(name); err != nil {
-			continue
-		}
-		block, err := tsdb.OpenBlock(s.opts.Log, filepath.Join(s.opts.Dir, name), nil, nil)
-		if err == nil {
-			err = block.Close()
-		}
-		if err != nil && !outside(err) {
-			bad = append(bad, name)
+	defer func() { err = errors.Join(err, block.Close()) }()
+	ix, err := block.Index()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, ix.Close()) }()
+	key, value := index.AllPostingsKey()
+	all, err := ix.Postings(context.Background(), key, value)
+	if err != nil {
+		return err
+	}
+	var builder labels.ScratchBuilder
+	var metas []chunks.Meta
+	for all.Next() {
+		if err := ix.Series(all.At(), &builder, &metas); err != nil {
+			return err
 		}
 	}
-	return move(s.opts.Dir, aside, bad...)
+	if _, err := ix.SortedLabelValues(context.Background(), labels.MetricName, nil); err != nil {
+		return err
+	}
+	return all.Err()
 }
 
 func entries(dir string) ([]string, error) {
