@@ -10,6 +10,7 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 
+	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/sim"
 )
 
@@ -324,4 +325,21 @@ func FuzzReadRecording(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestConfigIsValid(t *testing.T) {
+	t.Parallel()
+	b, err := sim.Config(sim.Settings{
+		Shed: "demo-1", Broker: "mqtt://127.0.0.1:1883", Status: "127.0.0.1:9108", Dir: t.TempDir(), Profile: "outlet-10a",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse(b)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if len(c.Outlets) != sim.Outlets {
+		t.Errorf("%d outlets, want %d", len(c.Outlets), sim.Outlets)
+	}
 }

@@ -1,0 +1,54 @@
+package sim
+
+import (
+	"bytes"
+	_ "embed" // the configuration's template
+	"fmt"
+	"strconv"
+	"text/template"
+)
+
+//go:embed gateway.yaml.tmpl
+var configTemplate string
+
+// Settings are what differs between the configurations of simulated sheds.
+type Settings struct {
+	Shed    string // id
+	Broker  string // URL
+	Status  string // address of the local page
+	Dir     string // of what must survive a restart
+	Profile string // of every outlet
+}
+
+// Config is the configuration of a gateway that is wired to the simulated
+// shed, in the form of the file that an installer writes.
+func Config(s Settings) ([]byte, error) {
+	t, err := template.New("gateway.yaml").Funcs(template.FuncMap{"quote": strconv.Quote}).Parse(configTemplate)
+	if err != nil {
+		return nil, fmt.Errorf("simulated configuration: %w", err)
+	}
+	type outlet struct {
+		Number, Port, Meter, Probe, Pin int
+		Mux, Zone                       string
+	}
+	data := struct {
+		Settings
+		Bus               string
+		Relay             int
+		Mux1, Mux2        int
+		SirenPin, LampPin int
+		Outlets           []outlet
+	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin}
+	for i := range Outlets {
+		side := i / perMux
+		data.Outlets = append(data.Outlets, outlet{
+			Number: i + 1, Port: i % perMux, Meter: FirstMeter + side, Probe: FirstSocket + side, Pin: i,
+			Mux: []string{"left", "right"}[side], Zone: []string{"bay-1", "bay-2"}[side],
+		})
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("simulated configuration: %w", err)
+	}
+	return b.Bytes(), nil
+}
