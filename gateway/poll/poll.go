@@ -81,6 +81,8 @@ type Sample struct {
 	// before the first one and where there is no thermometer.
 	Celsius   float64
 	CelsiusAt time.Time
+	// Thermometer is true where there is one.
+	Thermometer bool
 	// Err is why the last attempt to read the meter failed, nil after a good
 	// one. ThermometerErr likewise.
 	Err, ThermometerErr error
@@ -110,6 +112,7 @@ type Line struct {
 	all     []*task
 	chips   int // meters and thermometers
 
+	scratch shedguard.Reading
 	failing int           // chips whose last read failed
 	streak  int           // failed reads in a row, whatever the chip
 	spent   time.Duration // on failures in this tick
@@ -164,7 +167,7 @@ func New(opts Options) (*Line, error) {
 		}
 		l.chips++
 		t := &task{Point: p, place: i}
-		t.sample = Sample{Err: ErrNotTried, Reading: shedguard.Reading{Outlet: p.Outlet, Quality: shedguard.QualityStale}}
+		t.sample = Sample{Err: ErrNotTried, Thermometer: p.Thermometer != nil, Reading: shedguard.Reading{Outlet: p.Outlet, Quality: shedguard.QualityStale}}
 		l.all = append(l.all, t)
 	}
 	if len(errs) > 0 {
@@ -200,8 +203,10 @@ func (l *Line) Tick(now func() time.Time, visit func(*Sample)) {
 	l.spent = 0
 	for !l.tasks[0].due.After(start) {
 		t := l.tasks[0]
-		began := now()
-		l.poll(t, began, now)
+		if t.due.IsZero() {
+			t.due, t.thermoDue = start, start
+		}
+		l.poll(t, now(), now)
 		// Not on the old grid when late: a bus that is too slow for its points
 		// is then used without gaps. Always after start: once a tick.
 		t.due = later(t.due.Add(t.Every), start.Add(1))
@@ -213,9 +218,6 @@ func (l *Line) Tick(now func() time.Time, visit func(*Sample)) {
 
 // poll reads the chips of one outlet.
 func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
-	if t.due.IsZero() {
-		t.due, t.thermoDue = began, began
-	}
 	l.lateness(began.Sub(t.due), t.Every)
 	s := &t.sample
 	s.Fresh = false
@@ -233,8 +235,9 @@ func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
 		began = l.done(&t.thermo, began, end, err)
 	}
 	if l.allowed(&t.meter, began) {
-		r := s.Reading
-		err := t.Meter.Read(&r)
+		r := &l.scratch // a local one would escape through the interface
+		*r = s.Reading
+		err := t.Meter.Read(r)
 		end := now()
 		if err == nil && !r.Finite() {
 			err = ErrNotFinite
@@ -244,7 +247,7 @@ func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
 			if !s.Reading.At.IsZero() && math.Abs(r.Watts-s.Reading.Watts) > GlitchWatts {
 				r.Quality = shedguard.QualitySuspect
 			}
-			s.Reading, s.Fresh = r, true
+			s.Reading, s.Fresh = *r, true
 		}
 		s.Err = err
 		began = l.done(&t.meter, began, end, err)
