@@ -425,3 +425,72 @@ func (b *Book) note(ctx context.Context, id, kind, by, text string, at time.Time
 	}
 	return a, nil
 }
+
+// MaxEvidenceBytes bounds one picture of an alarm.
+const MaxEvidenceBytes = 256 << 10
+
+// PutEvidence keeps picture n of an alarm. The alarm may come later; a second
+// picture of that number changes nothing.
+func (b *Book) PutEvidence(ctx context.Context, shed, alarmID string, n int, jpeg []byte, received time.Time) error {
+	if !shedguard.ValidShedID(shed) || !shedguard.ValidID(alarmID) || n < 0 || n > 999 || len(jpeg) == 0 || len(jpeg) > MaxEvidenceBytes {
+		return fmt.Errorf("evidence %d of alarm %q: %d bytes: want a ULID, 0 to 999 and 1 to %d bytes: %w", n, alarmID, len(jpeg), MaxEvidenceBytes, ErrInvalid)
+	}
+	err := b.tx(ctx, func(tx *sql.Tx) error {
+		l, err := findLife(ctx, tx, "WHERE alarm_id = ?", alarmID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err == nil && l.Shed != shed {
+			return fmt.Errorf("the alarm is of shed %s, not of %s: %w", l.Shed, shed, ErrInvalid)
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO evidence (alarm_id, num, shed, received_at, jpeg) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			alarmID, n, shed, millis(received), jpeg)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("evidence %d of alarm %s: %w", n, alarmID, err)
+	}
+	return nil
+}
+
+// Evidence is picture n of an alarm that is in the book, or [ErrNotFound].
+func (b *Book) Evidence(ctx context.Context, alarmID string, n int) (jpeg []byte, err error) {
+	err = b.read.QueryRowContext(ctx, "SELECT jpeg FROM evidence JOIN alarms USING (alarm_id, shed) WHERE alarm_id = ? AND evidence.num = ?", alarmID, n).Scan(&jpeg)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("evidence %d of alarm %s: %w", n, alarmID, err)
+	}
+	return jpeg, nil
+}
+
+// OwnAlarm is an open alarm that the collector itself raised.
+type OwnAlarm struct {
+	Shed  string
+	Alarm shedguard.Alarm
+}
+
+// OpenOwn lists the open alarms that the collector itself raised, so that it
+// goes on with them after a restart.
+func (b *Book) OpenOwn(ctx context.Context) ([]OwnAlarm, error) {
+	rows, err := b.read.QueryContext(ctx, `SELECT a.shed, e.data FROM alarms a JOIN events e ON e.source = ? AND e.id = a.head_id
+		WHERE a.cleared = 0 ORDER BY a.num`, SourceCloud)
+	if err != nil {
+		return nil, fmt.Errorf("own alarms: %w", err)
+	}
+	var own []OwnAlarm
+	for rows.Next() {
+		var o OwnAlarm
+		var data []byte
+		err := rows.Scan(&o.Shed, &data)
+		if err == nil {
+			err = json.Unmarshal(data, &o.Alarm)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("own alarms: %w", err), rows.Close())
+		}
+		own = append(own, o)
+	}
+	return own, errors.Join(rows.Err(), rows.Close())
+}

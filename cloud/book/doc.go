@@ -17,7 +17,7 @@
 //
 // # Caveats
 //
-// [Book.Seen] is exact in memory and at most [SeenEvery] behind on disk. A
-// damaged file is never repaired or made anew by this package: [Open] says
+// When a shed was last seen is exact in memory and written by
+// [Book.FlushSeen]; a crash loses at most what came since. A damaged file is never repaired or made anew by this package: [Open] says
 // what to do, a person decides. One program at a time opens a book.
 package book

@@ -21,7 +21,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// SeenEvery is how often Seen writes a shed's last_seen to the disk.
+// SeenEvery is how often [Book.FlushSeen] is to be called.
 const SeenEvery = 10 * time.Second
 
 // readers is how many queries run at the same time. Reading never waits for
@@ -179,7 +179,7 @@ func explain(err error, path string) error {
 func (b *Book) Close() error {
 	var errs []error
 	if b.write != nil && b.read != nil {
-		errs = append(errs, b.flushSeen(context.Background()))
+		errs = append(errs, b.FlushSeen(context.Background()))
 	}
 	for _, db := range []*sql.DB{b.read, b.write} {
 		if db != nil {

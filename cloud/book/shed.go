@@ -182,20 +182,9 @@ func (b *Book) PutStatus(ctx context.Context, shed string, s shedguard.Status, r
 		return false, fmt.Errorf("status of shed %s: %w", shed, err)
 	}
 	if accepted {
-		b.heedNext(shed)
 		b.tellShed(before.Shed, after.Shed)
 	}
 	return accepted, nil
-}
-
-// heedNext makes the next Seen go to the disk, where it may change the state.
-func (b *Book) heedNext(shed string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if s, ok := b.seen[shed]; ok {
-		s.written = time.Time{}
-		b.seen[shed] = s
-	}
 }
 
 func (b *Book) putStatus(ctx context.Context, tx *sql.Tx, known *shedRow, s *shedguard.Status, received time.Time, retained bool) (bool, error) {
@@ -274,6 +263,9 @@ func (b *Book) SetState(ctx context.Context, shed string, s State, since time.Ti
 	if !slices.Contains(States(), s) {
 		return false, fmt.Errorf("shed %s: state %q: want one of %q: %w", shed, s, States(), ErrInvalid)
 	}
+	if now, err := findShed(ctx, b.read, shed); err != nil || now.State == s {
+		return false, err
+	}
 	_, err = b.changeShed(ctx, shed, func(tx *sql.Tx, before shedRow) error {
 		changed = before.State != s
 		if !changed {
@@ -282,64 +274,28 @@ func (b *Book) SetState(ctx context.Context, shed string, s State, since time.Ti
 		_, err := tx.ExecContext(ctx, "UPDATE sheds SET state = ?, since = ? WHERE shed = ?", s, millis(since), shed)
 		return err
 	})
-	b.heedNext(shed)
 	return changed && err == nil, err
 }
 
-// Seen notes that a gateway was heard: any message that was not retained, but
-// not its last will. It makes the shed's row on first contact, and a shed that
-// was unknown or judged offline is online again when its own last word was.
-// It costs a write at most every [SeenEvery].
-func (b *Book) Seen(ctx context.Context, shed string, at time.Time) error {
+// Seen notes, in memory, that a gateway was heard: any message that was not
+// retained, but not its last will. [Book.FlushSeen] writes it.
+func (b *Book) Seen(shed string, at time.Time) {
+	if !shedguard.ValidShedID(shed) {
+		return
+	}
 	b.mu.Lock()
-	s := b.seen[shed]
-	if at.After(s.at) {
+	defer b.mu.Unlock()
+	if s := b.seen[shed]; at.After(s.at) {
 		s.at = at
-	}
-	due := s.at.Sub(s.written) >= SeenEvery
-	if _, known := b.seen[shed]; known || due && shedguard.ValidShedID(shed) {
 		b.seen[shed] = s
 	}
-	b.mu.Unlock()
-	if !due {
-		return nil
-	}
-	if err := b.writeSeen(ctx, shed, at); err != nil {
-		return fmt.Errorf("shed %s seen: %w", shed, err)
-	}
-	return nil
 }
 
-func (b *Book) writeSeen(ctx context.Context, shed string, at time.Time) error {
-	var before, after shedRow
-	err := b.tx(ctx, func(tx *sql.Tx) (err error) {
-		if before, err = meet(ctx, tx, shed, at); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, `UPDATE sheds SET last_seen = max(last_seen, ?1),
-			since = CASE WHEN status_state = 'online' AND state IN ('unknown', 'offline') THEN ?1 ELSE since END,
-			state = CASE WHEN status_state = 'online' AND state IN ('unknown', 'offline') THEN 'online' ELSE state END
-			WHERE shed = ?2`, millis(at), shed); err != nil {
-			return err
-		}
-		after, err = findShed(ctx, tx, shed)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	b.mu.Lock()
-	if s := b.seen[shed]; at.After(s.written) {
-		s.written = at
-		b.seen[shed] = s
-	}
-	b.mu.Unlock()
-	b.tellShed(before.Shed, after.Shed)
-	return nil
-}
-
-// flushSeen writes every last_seen that is only in memory.
-func (b *Book) flushSeen(ctx context.Context) error {
+// FlushSeen writes what Seen noted since the last call. It makes the row of a
+// shed on first contact, and a shed that was unknown or judged offline is
+// online again when its own last word was. It is for one caller at a time,
+// every [SeenEvery].
+func (b *Book) FlushSeen(ctx context.Context) error {
 	b.mu.Lock()
 	behind := map[string]time.Time{}
 	for shed, s := range b.seen {
@@ -351,12 +307,40 @@ func (b *Book) flushSeen(ctx context.Context) error {
 	if len(behind) == 0 {
 		return nil
 	}
-	return b.tx(ctx, func(tx *sql.Tx) error {
+	type pair struct{ before, after shedRow }
+	var sheds []pair
+	err := b.tx(ctx, func(tx *sql.Tx) error {
 		for shed, at := range behind {
-			if _, err := tx.ExecContext(ctx, "UPDATE sheds SET last_seen = max(last_seen, ?) WHERE shed = ?", millis(at), shed); err != nil {
-				return fmt.Errorf("last seen of shed %s: %w", shed, err)
+			var p pair
+			var err error
+			if p.before, err = meet(ctx, tx, shed, at); err != nil {
+				return err
 			}
+			if _, err := tx.ExecContext(ctx, `UPDATE sheds SET last_seen = max(last_seen, ?1),
+				since = CASE WHEN status_state = 'online' AND state IN ('unknown', 'offline') THEN ?1 ELSE since END,
+				state = CASE WHEN status_state = 'online' AND state IN ('unknown', 'offline') THEN 'online' ELSE state END
+				WHERE shed = ?2`, millis(at), shed); err != nil {
+				return err
+			}
+			if p.after, err = findShed(ctx, tx, shed); err != nil {
+				return err
+			}
+			sheds = append(sheds, p)
 		}
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("write when sheds were last seen: %w", err)
+	}
+	b.mu.Lock()
+	for shed, at := range behind {
+		s := b.seen[shed]
+		s.written = at
+		b.seen[shed] = s
+	}
+	b.mu.Unlock()
+	for _, p := range sheds {
+		b.tellShed(p.before.Shed, p.after.Shed)
+	}
+	return nil
 }

@@ -89,6 +89,15 @@ CREATE TABLE alarm_notes (
 ) STRICT;
 CREATE INDEX alarm_notes_alarm ON alarm_notes (alarm_id);
 
+CREATE TABLE evidence (
+    alarm_id    TEXT NOT NULL,
+    num         INTEGER NOT NULL,
+    shed        TEXT NOT NULL,
+    received_at INTEGER NOT NULL,
+    jpeg        BLOB NOT NULL,
+    PRIMARY KEY (alarm_id, num)
+) STRICT;
+
 CREATE TABLE commands (
     id         TEXT PRIMARY KEY,
     shed       TEXT NOT NULL,
@@ -154,6 +163,7 @@ DROP TABLE users;
 DROP TABLE dead_letters;
 DROP TABLE replies;
 DROP TABLE commands;
+DROP TABLE evidence;
 DROP TABLE alarm_notes;
 DROP TABLE alarms;
 DROP TABLE events;
