@@ -19,6 +19,5 @@ export default defineConfig({
     // The chart library is one lazy chunk of its own and known to be large.
     chunkSizeWarningLimit: 700,
   },
-  server: { proxy: { '/api': process.env.SHEDGUARD_URL ?? 'http://127.0.0.1:8080' } },
   test: { include: ['src/**/*.test.ts'] },
 })

@@ -1,0 +1,414 @@
+// A small server that speaks /api/v1 with made-up sheds, for tests of the page alone:
+// states that are hard to reach with the real system are one call away.
+
+import { createServer } from 'node:http'
+import { readFile } from 'node:fs/promises'
+import { extname, join, normalize } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+
+const dist = fileURLToPath(new URL('../dist', import.meta.url))
+const types = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.webmanifest': 'application/manifest+json',
+}
+/** The policy that the real server should send; a page that breaks it logs an error and fails its test. */
+const policy = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+const crockford = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+export function ulid(n) {
+  let s = ''
+  for (let i = 0; i < 16; i++, n = Math.floor(n / 32)) s = crockford[n % 32] + s
+  return '01KAQ5W2ZB' + s
+}
+
+const texts = {
+  overcurrent: ['3 号插座电流 {v} A，超过限值 {l} A，网关已切断该插座。请检查充电器和电池，排除后复位。', 'Outlet 3 drew {v} A, above its limit of {l} A. The gateway cut the outlet. Check charger and battery, then reset.'],
+  over_temperature: ['插座温度 {v} °C，超过限值 {l} °C，网关已切断该插座。请检查接触和通风。', 'The outlet reached {v} °C, above its limit of {l} °C. The gateway cut it. Check contacts and ventilation.'],
+  meter_stale: ['电表 3 秒没有数据，网关已暂停充电；数据恢复后自动继续。', 'The meter gave no values for 3 s. Charging is suspended and resumes by itself once values are back.'],
+  relay_welded: ['断开后仍有电流 {v} A，继电器触点粘连。请立即到现场断开总闸。', 'Current of {v} A after opening: the relay contact is welded. Go to the shed and switch off the main breaker now.'],
+  gateway_offline: ['网关与服务器失去连接。现场保护继续工作。', 'The gateway lost its connection. Protection in the shed goes on.'],
+  float_too_high: ['充满后电流仍为 {v} A，电池可能发热。请联系车主检查。', 'Current stays at {v} A after charging: the battery may be warm. Ask the owner to check it.'],
+  short_circuit: ['电流 {v} A，判定短路，网关已切断该插座。', 'A current of {v} A was judged a short circuit. The gateway cut the outlet.'],
+}
+const kinds = [
+  ['overcurrent', 'major', 'A', 13.8, 10, 'tripped', true],
+  ['over_temperature', 'major', '°C', 72.4, 65, 'tripped', true],
+  ['meter_stale', 'minor', 's', 3.2, 3, 'suspended', false],
+  ['relay_welded', 'critical', 'A', 1.7, 0.2, 'siren', true],
+  ['float_too_high', 'warning', 'A', 0.62, 0.45, 'none', false],
+]
+
+export class Fake {
+  constructor() {
+    this.user = 'admin'
+    this.password = 'correct horse'
+    this.signedIn = new Set()
+    this.streams = new Set()
+    this.log = []
+    this.nextId = 1000
+    this.seq = 0
+    this.ring = []
+    this.refusal = undefined // answer to the next commands: {code, text}
+    this.commandStatus = 0 // or an HTTP status
+    this.fail = new Map() // path prefix → HTTP status
+    this.refuseStreams = false
+    this.commandDelay = 300
+    this.sheds = new Map()
+    this.live = new Map()
+    this.alarms = []
+    this.seriesGap = true
+    const rows = [
+      ['yulan-3', '玉兰苑 3 号棚', '朝阳区 · 玉兰苑小区 · 东门', 'online'],
+      ['yulan-7', '玉兰苑 7 号棚', '朝阳区 · 玉兰苑小区 · 北门', 'online'],
+      ['heping-1', '和平里 1 号棚', '东城区 · 和平里七区', 'online'],
+      ['heping-2', '和平里 2 号棚', '东城区 · 和平里七区 · 地面层', 'offline'],
+      ['huilong-a', '回龙观 A 棚', '昌平区 · 龙跃苑二区', 'online'],
+      ['jiuxian-5', 'Jiuxianqiao 5', 'Chaoyang · Jiangtai Rd', 'silent'],
+    ]
+    const pattern = ['charging', 'charging', 'ready', 'charging', 'full', 'charging', 'off', 'ready', 'charging', 'ready', 'charging', 'full']
+    rows.forEach(([shed, name, place, state], i) => {
+      this.sheds.set(shed, {
+        shed,
+        name,
+        place,
+        state,
+        since: this.ago(state === 'online' ? 86_400_000 * 3 : 2_520_000),
+        last_seen: this.ago(state === 'online' ? 2_000 : 2_520_000),
+        version: '0.1.0',
+        clock: 'synced',
+        boot_id: ulid(i + 1),
+        outlets: pattern.map((_, n) => ({ outlet: n + 1, state: pattern[(n + i * 5) % 12], quality: 'good' })),
+      })
+      this.live.set(shed, new Map(pattern.map((_, n) => [n + 1, this.sample(shed, n + 1, state === 'online' ? 4_000 : 2_520_000)])))
+    })
+    this.outlet('yulan-3', 3, 'tripped', ['overcurrent'])
+    this.outlet('yulan-3', 8, 'suspended')
+    this.outlet('huilong-a', 5, 'fault')
+    this.outlet('heping-1', 11, 'tripped', ['relay_welded'])
+    this.alarm('gateway_offline', 'heping-2', 'shed', 2_520_000, { severity: 'major', unit: '', value: 0, limit: 0, action: 'none', latched: false })
+    this.alarm('overcurrent', 'yulan-3', 'outlet/3', 780_000)
+    this.alarm('relay_welded', 'heping-1', 'outlet/11', 190_000)
+    this.alarm('meter_stale', 'yulan-3', 'outlet/8', 65_000)
+    const seen = this.alarm('float_too_high', 'huilong-a', 'outlet/2', 5_400_000)
+    seen.acknowledged = { by: '王建国', at: this.ago(4_800_000), comment: '已联系车主，今晚取车。' }
+    for (let i = 0; i < 24; i++) {
+      const kind = kinds[i % 3][0]
+      const a = this.alarm(kind, rows[i % 6][0], `outlet/${(i % 12) + 1}`, 7_200_000 + i * 3_300_000)
+      a.state = 'cleared'
+      a.cleared_at = new Date(Date.parse(a.raised_at) + 240_000 + i * 60_000).toISOString()
+      if (i % 2) a.acknowledged = { by: 'admin', at: a.cleared_at, comment: '' }
+    }
+  }
+
+  ago(ms) {
+    return new Date(Date.now() - ms).toISOString()
+  }
+
+  outlet(shed, n, state, latched) {
+    const o = this.sheds.get(shed).outlets.find((x) => x.outlet === n)
+    o.state = state
+    o.latched = latched
+    o.quality = state === 'fault' ? 'fault' : state === 'suspended' ? 'stale' : 'good'
+    this.live.get(shed).set(n, this.sample(shed, n, state === 'suspended' || state === 'fault' ? 65_000 : 3_000))
+  }
+
+  sample(shed, n, age) {
+    const state = this.sheds.get(shed)?.outlets.find((o) => o.outlet === n)?.state ?? 'charging'
+    const jitter = Math.sin(Date.now() / 3000 + n * 7)
+    const volts = 224 + jitter * 1.5
+    const amps = { charging: 0.6 + ((n * 37) % 12) / 10, full: 0.09, ready: 0.01 }[state] ?? 0
+    const pf = amps > 0.2 ? 0.94 + (n % 5) / 100 : amps > 0.05 ? 0.61 : 0
+    return {
+      outlet: n,
+      volts,
+      amps: amps + amps * jitter * 0.02,
+      watts: volts * amps * pf,
+      pf,
+      celsius: n === 6 ? null : 24 + amps * 6 + n / 10,
+      energy_wh: state === 'charging' ? 130 * n + 12 : state === 'full' ? 1240.5 : 0,
+      at: this.ago(age),
+    }
+  }
+
+  alarm(cause, shed, subject, age, more = {}) {
+    const [, severity, unit, value, limit, action, latched] = kinds.find((k) => k[0] === cause) ?? ['', 'critical', 'A', 41.6, 30, 'tripped', true]
+    const fill = (s) => s.replace('{v}', value).replace('{l}', limit)
+    const [zh, en] = texts[cause] ?? [cause, cause]
+    const a = {
+      alarm_id: ulid(this.nextId++),
+      shed,
+      shed_name: this.sheds.get(shed).name,
+      subject,
+      cause,
+      severity,
+      level: 1,
+      grade: '',
+      state: 'open',
+      raised_at: this.ago(age),
+      since: this.ago(age + 1_800),
+      cleared_at: null,
+      received_at: this.ago(age - 180),
+      value,
+      limit,
+      unit,
+      action,
+      latched,
+      evidence: [],
+      text: { zh: fill(zh), en: fill(en) },
+      acknowledged: null,
+      ...more,
+    }
+    a.comments = []
+    this.alarms.push(a)
+    return a
+  }
+
+  /** A new alarm, as it would come from a shed at this moment. */
+  raise(cause, shed, subject, more) {
+    const a = this.alarm(cause, shed, subject, 0, more)
+    const n = Number(subject.split('/')[1])
+    if (n && a.latched) {
+      this.outlet(shed, n, 'tripped', [cause])
+      this.publish('shed', this.shed(shed))
+    }
+    this.publish('alarm', a)
+    return a
+  }
+
+  clear(a) {
+    a.state = 'cleared'
+    a.cleared_at = this.ago(0)
+    this.publish('alarm', a)
+  }
+
+  many(n) {
+    const sheds = [...this.sheds.keys()]
+    for (let i = 0; i < n; i++) this.alarm(kinds[i % kinds.length][0], sheds[i % sheds.length], `outlet/${(i % 12) + 1}`, 10_000_000 + i * 1000)
+  }
+
+  shed(id) {
+    const s = this.sheds.get(id)
+    const open = this.alarms.filter((a) => a.shed === id && a.state === 'open')
+    const worst = ['critical', 'major', 'minor', 'warning'].find((w) => open.some((a) => a.severity === w)) ?? ''
+    return { ...s, open_alarms: open.length, worst }
+  }
+
+  publish(event, data) {
+    const change = { id: ++this.seq, event, data: JSON.stringify(data) }
+    this.ring.push(change)
+    for (const res of this.streams) this.frame(res, change)
+  }
+
+  frame(res, c) {
+    res.write(`id: ${c.id}\nevent: ${c.event}\ndata: ${c.data}\n\n`)
+  }
+
+  /** The server stops answering streams: the page must say so. */
+  dropStreams() {
+    this.refuseStreams = true
+    for (const res of this.streams) res.destroy()
+    this.streams.clear()
+  }
+
+  restoreStreams() {
+    this.refuseStreams = false
+  }
+
+  /** Fresh values for the sheds that are online. */
+  tick() {
+    for (const [id, s] of this.sheds) {
+      if (s.state !== 'online') continue
+      s.last_seen = this.ago(500)
+      const values = s.outlets.filter((o) => o.quality === 'good').map((o) => this.sample(id, o.outlet, 500))
+      for (const v of values) this.live.get(id).set(v.outlet, v)
+      this.publish('outlets', { shed: id, outlets: values })
+    }
+  }
+
+  async start() {
+    this.server = createServer((req, res) => {
+      this.handle(req, res).catch((err) => {
+        this.log.push(err)
+        if (!res.headersSent) this.problem(res, 500, 'Internal Server Error', String(err))
+      })
+    })
+    await new Promise((done) => this.server.listen(0, '127.0.0.1', done))
+    this.url = `http://127.0.0.1:${this.server.address().port}`
+    this.heart = setInterval(() => {
+      for (const res of this.streams) res.write(': heartbeat\n\n')
+    }, 15_000)
+    this.ticker = setInterval(() => this.tick(), 2_000)
+    return this
+  }
+
+  async stop() {
+    clearInterval(this.heart)
+    clearInterval(this.ticker)
+    this.server.closeAllConnections()
+    await new Promise((done) => this.server.close(done))
+  }
+
+  json(req, res, value, status = 200) {
+    const body = gzipSync(JSON.stringify(value), { level: 1 })
+    res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip', 'Cache-Control': 'no-store' })
+    res.end(body)
+  }
+
+  problem(res, status, title, detail) {
+    res.writeHead(status, { 'Content-Type': 'application/problem+json' })
+    res.end(JSON.stringify({ title, status, detail }))
+  }
+
+  async handle(req, res) {
+    const url = new URL(req.url, 'http://fake')
+    const path = url.pathname
+    if (!path.startsWith('/api/')) return this.file(path, res)
+    for (const [prefix, status] of this.fail) if (path.startsWith(prefix)) return this.problem(res, status, 'Service Unavailable', '')
+    let body = ''
+    for await (const chunk of req) body += chunk
+    const data = body ? JSON.parse(body) : {}
+    if (path === '/api/v1/login') {
+      if (data.user !== this.user || data.password !== this.password) return this.problem(res, 401, 'Unauthorized', 'user or password is wrong')
+      const token = String(Math.random()).slice(2)
+      this.signedIn.add(token)
+      res.writeHead(204, { 'Set-Cookie': `session=${token}; HttpOnly; SameSite=Strict; Path=/` })
+      return res.end()
+    }
+    const token = /session=(\d+)/.exec(req.headers.cookie ?? '')?.[1]
+    if (!this.signedIn.has(token)) return this.problem(res, 401, 'Unauthorized', 'log in first')
+    const part = path.slice('/api/v1/'.length).split('/').map(decodeURIComponent)
+    if (part[0] === 'logout') {
+      this.signedIn.delete(token)
+      res.writeHead(204)
+      return res.end()
+    }
+    if (part[0] === 'me') return this.json(req, res, { user: this.user, role: 'admin' })
+    if (part[0] === 'stream') return this.stream(req, res)
+    if (part[0] === 'sheds' && !part[1]) return this.json(req, res, { sheds: [...this.sheds.keys()].map((id) => this.shed(id)) })
+    if (part[0] === 'sheds') return this.shedPath(req, res, part, url, data)
+    if (part[0] === 'alarms') return this.alarmPath(req, res, part, url, data)
+    this.problem(res, 404, 'Not Found', path)
+  }
+
+  shedPath(req, res, [, id, what], url, data) {
+    const s = this.sheds.get(id)
+    if (!s) return this.problem(res, 404, 'Not Found', `shed ${id}`)
+    if (req.method === 'PATCH') {
+      Object.assign(s, data)
+      this.publish('shed', this.shed(id))
+      return this.json(req, res, this.shed(id))
+    }
+    if (what === 'commands') return this.command(req, res, s, data)
+    if (what === 'series') return this.series(req, res, url.searchParams)
+    return this.json(req, res, { ...this.shed(id), live: [...this.live.get(id).values()] })
+  }
+
+  command(req, res, s, { kind, args }) {
+    this.log.push({ shed: s.shed, kind, args })
+    if (s.state === 'offline') return this.problem(res, 409, 'Conflict', 'gateway offline')
+    if (this.commandStatus) return this.problem(res, this.commandStatus, 'Gateway Timeout', 'no reply')
+    setTimeout(() => {
+      const id = ulid(this.nextId++)
+      if (this.refusal) return this.json(req, res, { id, ok: false, error: this.refusal })
+      this.outlet(s.shed, args.outlet, kind === 'stop' ? 'off' : kind === 'start' ? 'charging' : 'ready')
+      this.publish('shed', this.shed(s.shed))
+      if (kind === 'reset_trip') {
+        for (const a of this.alarms) if (a.shed === s.shed && a.subject === `outlet/${args.outlet}` && a.state === 'open') this.clear(a)
+      }
+      this.json(req, res, { id, ok: true })
+    }, this.commandDelay)
+  }
+
+  alarmPath(req, res, [, id, what], url, data) {
+    if (!id) {
+      const q = url.searchParams
+      const state = q.get('state') ?? 'all'
+      const found = this.alarms
+        .filter((a) => (state === 'all' || a.state === state) && (!q.get('shed') || a.shed === q.get('shed')) && (!q.get('severity') || a.severity === q.get('severity')))
+        .sort((a, b) => (a.raised_at < b.raised_at ? 1 : -1))
+      const from = Number(q.get('cursor') || 0)
+      const limit = Number(q.get('limit') || 50)
+      const next = from + limit < found.length ? String(from + limit) : ''
+      return this.json(req, res, { alarms: found.slice(from, from + limit), next })
+    }
+    const a = this.alarms.find((x) => x.alarm_id === id)
+    if (!a) return this.problem(res, 404, 'Not Found', `alarm ${id}`)
+    if (what === 'acknowledge') {
+      a.acknowledged = { by: this.user, at: this.ago(0), comment: data.comment ?? '' }
+      this.publish('alarm', a)
+      return this.json(req, res, a)
+    }
+    if (what === 'comment') {
+      a.comments.push({ at: this.ago(0), type: 'comment', by: this.user, text: data.comment, severity: 'cleared', value: 0 })
+      this.publish('alarm', a)
+      return this.json(req, res, {})
+    }
+    const at = (t, type, by, text, value) => ({ at: t, type, by, text, severity: a.severity, value })
+    const history = [at(a.raised_at, 'raised', '', a.text.en, a.value), at(new Date(Date.parse(a.raised_at) + 900).toISOString(), 'updated', '', a.text.en, a.value * 1.04), ...a.comments]
+    if (a.acknowledged) history.push(at(a.acknowledged.at, 'acknowledged', a.acknowledged.by, a.acknowledged.comment, 0))
+    if (a.cleared_at) history.push(at(a.cleared_at, 'cleared', '', '', 0))
+    this.json(req, res, { ...a, history })
+  }
+
+  series(req, res, q) {
+    const from = Date.parse(q.get('from'))
+    const to = Date.parse(q.get('to'))
+    const step = Math.max(10_000, Math.ceil((to - from) / Number(q.get('points')) / 10_000) * 10_000)
+    const n = Number(q.get('outlet'))
+    const tripped = Date.now() - 780_000
+    const points = []
+    for (let t = Math.ceil(from / step) * step; t <= to; t += step) {
+      const into = (t % 21_600_000) / 21_600_000 // one charge in six hours
+      if (this.seriesGap && into > 0.42 && into < 0.46) continue
+      let amps = into < 0.55 ? 1.62 + 0.05 * Math.sin(t / 90_000) : into < 0.8 ? 1.6 * Math.exp(-(into - 0.55) * 12) + 0.08 : 0.01
+      if (n === 3) {
+        if (t > tripped) amps = 0
+        else if (t > tripped - 240_000) amps = 9 + ((t - tripped + 240_000) / 240_000) * 4.8
+        else amps = 1.72 + 0.05 * Math.sin(t / 70_000)
+      }
+      const volts = 224 + 2.5 * Math.sin(t / 4_000_000) - amps * 0.4 + 0.6 * Math.sin(t / 47_000)
+      const value = { amps, volts, watts: amps * volts * 0.96, celsius: 24 + amps * 4 + 2 * Math.sin(t / 9_000_000) }[q.get('field')]
+      const wide = Math.abs(value) * (q.get('field') === 'volts' ? 0.004 : 0.06) * (1 + 0.5 * Math.sin(t / 33_000))
+      points.push([t, value - wide, value, value + wide])
+    }
+    this.json(req, res, { from: q.get('from'), to: q.get('to'), step_ms: step, series: points.length ? [{ tags: { outlet: String(n) }, points }] : [] })
+  }
+
+  stream(req, res) {
+    if (this.refuseStreams) return res.destroy()
+    res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
+    res.write(': hello\n\n')
+    const after = Number(req.headers['last-event-id'] ?? NaN)
+    if (!Number.isNaN(after)) for (const c of this.ring) if (c.id > after) this.frame(res, c)
+    this.streams.add(res)
+    req.on('close', () => this.streams.delete(res))
+  }
+
+  async file(path, res) {
+    let name = normalize(path).replace(/^\/+/, '')
+    let body
+    try {
+      body = await readFile(join(dist, name || 'index.html'))
+    } catch {
+      if (extname(name)) return this.problem(res, 404, 'Not Found', path)
+      name = 'index.html'
+      body = await readFile(join(dist, name))
+    }
+    const headers = {
+      'Content-Type': types[extname(name || 'index.html')] ?? 'application/octet-stream',
+      'Content-Security-Policy': policy,
+      'X-Content-Type-Options': 'nosniff',
+    }
+    if (/\.(js|css|html|svg|webmanifest)$/.test(name || 'index.html')) {
+      body = gzipSync(body)
+      headers['Content-Encoding'] = 'gzip'
+    }
+    res.writeHead(200, headers)
+    res.end(body)
+  }
+}

@@ -1,0 +1,43 @@
+import { watch } from 'vue'
+import { createI18n } from 'vue-i18n'
+import { subjectOutlet, type Alarm } from '../api/types'
+import { prefs } from '../prefs'
+import { en } from './en'
+import { zh } from './zh'
+
+export const i18n = createI18n({
+  legacy: false,
+  locale: prefs.locale,
+  fallbackLocale: 'en',
+  messages: { en, 'zh-CN': zh },
+})
+
+export function followLocale(): void {
+  watch(
+    () => prefs.locale,
+    (l) => (i18n.global.locale.value = l),
+    { immediate: true },
+  )
+}
+
+const { t, te } = i18n.global
+
+/** A word of the contract in the person's language; a word that this version does not know is shown as it came. */
+export function word(group: 'cause' | 'action' | 'state' | 'gateway' | 'clock' | 'quality' | 'severity' | 'grade', w: string): string {
+  const key = `${group}.${w}`
+  return te(key, 'en') ? t(key) : w.replaceAll('_', ' ')
+}
+
+/** Where an alarm is: "Outlet 3", "Bus main", or the subject as it came. */
+export function subjectText(subject: string): string {
+  const n = subjectOutlet(subject)
+  if (n) return t('subject.outlet', { n })
+  const [kind = '', rest = ''] = subject.split('/', 2)
+  if (kind === '' || kind === 'shed') return t('alarm.shedWide')
+  return te(`subject.${kind}`, 'en') ? t(`subject.${kind}`, { n: rest }).trim() : subject
+}
+
+export function alarmText(a: Alarm): string {
+  const text = prefs.locale === 'zh-CN' ? a.text?.zh || a.text?.en : a.text?.en || a.text?.zh
+  return text ?? ''
+}

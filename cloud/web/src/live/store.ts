@@ -1,0 +1,248 @@
+// What the page knows at this moment: the sheds, the open alarms, and how
+// fresh that knowledge is. It is filled by requests and kept up by the stream.
+
+import { computed, reactive } from 'vue'
+import type { Client } from '../api/client'
+import { type Alarm, type Live, type Shed, severities } from '../api/types'
+import { instant } from '../format'
+import type { Message } from './sse'
+
+/** How old a live value may be before it is called stale, in ms: three telemetry windows. */
+export const staleAfter = 30_000
+/** How many open alarms are kept for the overview; the alarm list pages through all of them. */
+export const openKept = 200
+/** An alarm older than this when it is first seen is not announced: it is news from the past. */
+export const announceWithin = 120_000
+
+export type Link = 'connecting' | 'live' | 'lost'
+
+export interface State {
+  loaded: boolean
+  error: unknown
+  sheds: Map<string, Shed>
+  live: Map<string, Map<number, Live>>
+  open: Map<string, Alarm>
+  /** More alarms are open than are kept here. */
+  openTruncated: boolean
+  link: Link
+  /** When the server was last heard, in ms. */
+  heardAt: number
+  /** Since when the stream is away, in ms; the values on the page are from then. */
+  lostAt: number
+  /** Alarms to be announced by sound and notice, newest first. */
+  announced: Alarm[]
+  now: number
+}
+
+const rank = new Map<string, number>(severities.map((s, i) => [s, i]))
+
+/** Most urgent first, then newest first. */
+export function byUrgency(a: Alarm, b: Alarm): number {
+  const s = (rank.get(a.severity) ?? 9) - (rank.get(b.severity) ?? 9)
+  if (s !== 0) return s
+  const acknowledged = Number(!!a.acknowledged) - Number(!!b.acknowledged)
+  return acknowledged || (instant(b.raised_at) ?? 0) - (instant(a.raised_at) ?? 0)
+}
+
+export type AlarmListener = (a: Alarm) => void
+
+export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
+  const state = reactive<State>({
+    loaded: false,
+    error: undefined,
+    sheds: new Map(),
+    live: new Map(),
+    open: new Map(),
+    openTruncated: false,
+    link: 'connecting',
+    heardAt: 0,
+    lostAt: 0,
+    announced: [],
+    now: api.now(),
+  })
+  const alarmListeners = new Set<AlarmListener>()
+  const resetListeners = new Set<() => void>()
+  let recount: ReturnType<typeof setTimeout> | undefined
+  let asked = 0
+  let applied = 0
+
+  const openAlarms = computed(() => [...state.open.values()].sort(byUrgency))
+  const openCount = computed(() => {
+    let n = 0
+    for (const s of state.sheds.values()) n += s.open_alarms
+    return Math.max(n, state.open.size)
+  })
+  const sheds = computed(() => [...state.sheds.values()].sort((a, b) => a.name.localeCompare(b.name, 'zh-CN')))
+
+  /** Reads everything afresh. Changes that arrive meanwhile are newer and win. */
+  async function load(): Promise<void> {
+    const mine = ++asked
+    const touched = new Set<string>()
+    const watch = (a: Alarm) => void touched.add(a.alarm_id)
+    alarmListeners.add(watch)
+    try {
+      const [list, page] = await Promise.all([api.sheds(), api.alarms({ state: 'open' }, '', openKept)])
+      if (mine < applied) return // a later question was answered first
+      applied = mine
+      state.sheds = new Map(list.map((s) => [s.shed, s]))
+      for (const s of list) if (s.live) putLive(s.shed, s.live)
+      const fresh = new Map<string, Alarm>()
+      for (const a of page.alarms ?? []) if (!touched.has(a.alarm_id)) fresh.set(a.alarm_id, a)
+      for (const id of touched) {
+        const a = state.open.get(id)
+        if (a) fresh.set(id, a)
+      }
+      if (state.loaded) for (const a of fresh.values()) if (!state.open.has(a.alarm_id)) announce(a)
+      state.open = fresh
+      state.announced = state.announced.filter((a) => fresh.has(a.alarm_id))
+      state.openTruncated = !!page.next
+      state.loaded = true
+      state.error = undefined
+    } catch (err) {
+      if (mine === asked) state.error = err
+      throw err
+    } finally {
+      alarmListeners.delete(watch)
+    }
+  }
+
+  function putLive(shed: string, values: Live[]): void {
+    let of = state.live.get(shed)
+    if (!of) {
+      state.live.set(shed, new Map())
+      of = state.live.get(shed)!
+    }
+    for (const v of values) {
+      const have = of.get(v.outlet)
+      if (have && (instant(have.at) ?? 0) > (instant(v.at) ?? 0)) continue
+      of.set(v.outlet, { ...have, ...v })
+    }
+  }
+
+  function announce(a: Alarm): void {
+    if (a.state !== 'open' || a.acknowledged) return
+    if (a.severity !== 'critical' && a.severity !== 'major') return
+    const heard = Math.max(instant(a.raised_at) ?? 0, instant(a.received_at) ?? 0)
+    if (api.now() - heard > announceWithin) return
+    state.announced = [a, ...state.announced.filter((b) => b.alarm_id !== a.alarm_id)].slice(0, 5)
+  }
+
+  function putAlarm(a: Alarm): void {
+    const known = state.open.has(a.alarm_id)
+    if (a.state === 'open') {
+      state.open.set(a.alarm_id, a)
+      if (!known) announce(a)
+    } else {
+      state.open.delete(a.alarm_id)
+    }
+    if (a.state !== 'open' || a.acknowledged) {
+      state.announced = state.announced.filter((b) => b.alarm_id !== a.alarm_id)
+    }
+    for (const tell of [...alarmListeners]) tell(a)
+    if (known !== (a.state === 'open')) recountSoon()
+  }
+
+  /** The sheds carry the count of open alarms; a burst of changes costs one request. */
+  function recountSoon(): void {
+    if (recount !== undefined) return
+    recount = setTimeout(async () => {
+      recount = undefined
+      try {
+        for (const s of await api.sheds()) putShed(s)
+      } catch {
+        recountLater()
+      }
+    }, 400)
+  }
+
+  function recountLater(): void {
+    if (recount === undefined && state.link !== 'lost') recount = setTimeout(() => ((recount = undefined), recountSoon()), 5_000)
+  }
+
+  function putShed(s: Shed): void {
+    state.sheds.set(s.shed, s)
+    if (s.live) putLive(s.shed, s.live)
+  }
+
+  const handlers = {
+    open(resumed: boolean): void {
+      state.link = 'live'
+      state.heardAt = api.now()
+      // Without an id to resume from, what happened before the stream opened is not in it.
+      if (!resumed) void load().catch(() => {})
+    },
+    heard(): void {
+      state.heardAt = api.now()
+    },
+    lost(): void {
+      if (state.link !== 'lost') state.lostAt = state.heardAt || api.now()
+      state.link = 'lost'
+    },
+    message(m: Message): void {
+      if (m.event === 'reset') {
+        for (const tell of [...resetListeners]) tell()
+        void load().catch(() => {})
+        return
+      }
+      let data: unknown
+      try {
+        data = JSON.parse(m.data)
+      } catch {
+        return // One unreadable message must not end the stream; the next load puts it right.
+      }
+      if (m.event === 'alarm') putAlarm(data as Alarm)
+      else if (m.event === 'shed') putShed(data as Shed)
+      else if (m.event === 'outlets') {
+        const o = data as { shed: string; live?: Live[] | null; outlets?: Live[] | null }
+        putLive(o.shed, o.live ?? o.outlets ?? [])
+      }
+    },
+  }
+
+  /** A value's age decides whether it may be read as the present. */
+  function isStale(at: string | null | undefined): boolean {
+    const t = instant(at)
+    return t === undefined || state.now - t > staleAfter
+  }
+
+  return {
+    state,
+    openAlarms,
+    openCount,
+    sheds,
+    load,
+    putAlarm,
+    putShed,
+    putLive,
+    isStale,
+    handlers,
+    onAlarm(f: AlarmListener): () => void {
+      alarmListeners.add(f)
+      return () => alarmListeners.delete(f)
+    },
+    onReset(f: () => void): () => void {
+      resetListeners.add(f)
+      return () => resetListeners.delete(f)
+    },
+    dismiss(): void {
+      state.announced = []
+    },
+    clear(): void {
+      applied = ++asked
+      clearTimeout(recount)
+      recount = undefined
+      Object.assign(state, {
+        loaded: false,
+        error: undefined,
+        sheds: new Map(),
+        live: new Map(),
+        open: new Map(),
+        openTruncated: false,
+        link: 'connecting',
+        announced: [],
+      })
+    },
+  }
+}
+
+export type Store = ReturnType<typeof createStore>

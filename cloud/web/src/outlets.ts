@@ -1,0 +1,26 @@
+import type { CommandKind, Live, OutletState, OutletSummary } from './api/types'
+
+export interface OutletRow {
+  outlet: OutletSummary
+  live: Live | undefined
+  stale: boolean
+}
+
+/** The orders that make sense for an outlet in this state; the gateway has the last word. */
+export function orders(state: OutletState, latched: boolean): CommandKind[] {
+  if (latched || state === 'tripped') return ['reset_trip']
+  switch (state) {
+    case 'charging':
+    case 'suspended':
+    case 'full':
+    case 'ready':
+      return state === 'ready' ? ['start', 'stop'] : ['stop']
+    case 'off':
+    case 'unknown':
+      return ['start']
+    default:
+      return ['reset_trip', 'stop']
+  }
+}
+
+export const orderText = { start: 'shed.start', stop: 'shed.stop', reset_trip: 'shed.reset' } as const
