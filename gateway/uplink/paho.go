@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,9 +90,13 @@ func dialPaho(ctx context.Context, opts *Options, will []byte, overrun *atomic.U
 		}
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	if err := l.subscribe(ctx, opts.Shed, overrun); err != nil {
+	denied, err := l.subscribe(ctx, opts.Shed, overrun)
+	if err != nil {
 		l.Close(true)
 		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	if len(denied) > 0 {
+		opts.Log.Error("broker denies the gateway its own topics, alarms go out all the same", "shed", opts.Shed, "topics", denied)
 	}
 	return l, nil
 }
@@ -117,9 +122,9 @@ func open(ctx context.Context, u *url.URL, config *tls.Config) (net.Conn, error)
 	return secure, nil
 }
 
-// subscribe asks for the shed's own topics. A broker that denies one has the
-// wrong rules for this gateway: without ack no alarm would ever leave.
-func (l *pahoLink) subscribe(ctx context.Context, shed string, overrun *atomic.Uint64) error {
+// subscribe asks for the shed's own topics and returns those that the broker
+// denies: its rules are wrong for this gateway then.
+func (l *pahoLink) subscribe(ctx context.Context, shed string, overrun *atomic.Uint64) (denied []string, err error) {
 	filters := make(map[string]byte)
 	for _, class := range []shedguard.Class{shedguard.ClassCommand, shedguard.ClassAck, shedguard.ClassConfig} {
 		filters[shedguard.Topic(shed, class)] = 1
@@ -139,22 +144,20 @@ func (l *pahoLink) subscribe(ctx context.Context, shed string, overrun *atomic.U
 	select {
 	case <-t.Done():
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	if err := t.Error(); err != nil {
-		return err
-	}
-	sub, ok := t.(*mqtt.SubscribeToken)
-	if !ok {
-		return fmt.Errorf("token %T: want a subscription's", t)
-	}
-	var errs []error
-	for filter, qos := range sub.Result() {
-		if qos > 2 {
-			errs = append(errs, fmt.Errorf("the broker denies %s", filter))
+	if sub, ok := t.(*mqtt.SubscribeToken); ok {
+		for filter, qos := range sub.Result() {
+			if qos > 2 {
+				denied = append(denied, filter)
+			}
 		}
 	}
-	return errors.Join(errs...)
+	if len(denied) > 0 {
+		slices.Sort(denied)
+		return denied, nil
+	}
+	return nil, t.Error()
 }
 
 func (l *pahoLink) Publish(topic string, retained bool, payload []byte) token {
