@@ -136,18 +136,20 @@ func severities() []string {
 
 // kind is a form that text must have.
 type kind struct {
-	want  string
-	valid func(string) bool
+	want    string
+	valid   func(string) bool
+	pattern string // for the schema; no stricter than valid
 }
 
 func kinds() map[string]kind {
+	const identifier = "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 	return map[string]kind{
-		"shed":   {"1 to 63 of A-Z a-z 0-9 _ -, a letter or digit first", shedguard.ValidShedID},
-		"name":   {"a name: 1 to 63 of A-Z a-z 0-9 _ -, a letter or digit first", shedguard.ValidShedID},
-		"file":   {"a path", func(s string) bool { return !strings.ContainsRune(s, 0) && filepath.Clean(s) != "." }},
-		"broker": {"mqtts://host:port or mqtt://host:port, without user, password and path", validBroker},
-		"listen": {"an IP address and a port, as 127.0.0.1:9108", validListen},
-		"gpio":   {"the name of a GPIO line, as GPIO17", shedguard.ValidShedID},
+		"shed":   {"1 to 63 of A-Z a-z 0-9 _ -, a letter or digit first", shedguard.ValidShedID, identifier},
+		"name":   {"a name: 1 to 63 of A-Z a-z 0-9 _ -, a letter or digit first", shedguard.ValidShedID, identifier},
+		"file":   {"a path", func(s string) bool { return !strings.ContainsRune(s, 0) && filepath.Clean(s) != "." }, ""},
+		"broker": {"mqtts://host:port or mqtt://host:port, without user, password and path", validBroker, "^mqtts?://[^/@]+:[0-9]+$"},
+		"listen": {"an IP address and a port, as 127.0.0.1:9108", validListen, ":[0-9]+$"},
+		"gpio":   {"the name of a GPIO line, as GPIO17", shedguard.ValidShedID, identifier},
 	}
 }
 

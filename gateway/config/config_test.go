@@ -1,0 +1,485 @@
+package config_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	firmwareconfig "github.com/shedguard/shedguard/firmware-config"
+	"github.com/shedguard/shedguard/gateway/config"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// small is the least that a configuration must say.
+const small = `shed: s1
+uplink: {broker: "mqtts://b:8883"}
+buses: [{name: main, path: /dev/i2c-1, khz: 400}]
+relays: [{name: k, chip: mcp23017, bus: main, active_low: false}]
+outlets:
+  - {number: 1, profile: outlet-5a, meter: {chip: acs37800, bus: main}, thermometer: {chip: tmp102, bus: main}, relay: {name: k, pin: 0}}
+`
+
+func shipped(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := fs.ReadFile(firmwareconfig.Files(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func parsed(t testing.TB, text string) *config.Config {
+	t.Helper()
+	c, err := config.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("Parse: %v", err)
+	}
+	return c
+}
+
+func TestShippedExample(t *testing.T) {
+	c := parsed(t, string(shipped(t, "gateway.yaml")))
+	if len(c.Outlets) != 12 || c.Poll.Hz != 10 || c.Outbox.MaxMB != 256 || c.Outlets[11].Meter.Address != 0x61 {
+		t.Errorf("the example reads as %d outlets, %d Hz, %d MiB, meter of 12 at %#x", len(c.Outlets), c.Poll.Hz, c.Outbox.MaxMB, c.Outlets[11].Meter.Address)
+	}
+	if w := c.Warnings(); len(w) != 0 {
+		t.Errorf("the example gives warnings: %q", w)
+	}
+}
+
+func TestProfilesAndOverrides(t *testing.T) {
+	entries, err := fs.ReadDir(firmwareconfig.Files(), "profiles")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		t.Run(e.Name(), func(t *testing.T) {
+			name := strings.TrimSuffix(e.Name(), ".yaml")
+			text := strings.Replace(small, "outlet-5a", name, 1)
+			text = strings.Replace(text, "acs37800,", "acs37800, range_amps: 90,", 1)
+			o := parsed(t, text).Outlets[0]
+			if err := o.ProtectLimits().Validate(); err != nil {
+				t.Error(err)
+			}
+			if err := o.SessionSettings().Validate(); err != nil {
+				t.Error(err)
+			}
+			// A zero would be a value that somebody forgot to hand on.
+			for _, v := range []any{*o.ProtectLimits(), *o.SessionSettings()} {
+				noZero(t, reflect.TypeOf(v).String(), reflect.ValueOf(v))
+			}
+		})
+	}
+
+	over := strings.Replace(small, "profile: outlet-5a,", "profile: outlet-5a, rating_amps: 6, start: command, limits: {overpower: {limit_watts: 1200}}, session: {max_wh: 100},", 1)
+	got, base := parsed(t, over).Outlets[0], parsed(t, small).Outlets[0]
+	l := got.ProtectLimits()
+	if l.RatingAmps != 6 || l.Overpower.LimitWatts != 1200 || got.SessionSettings().MaxWh != 100 || got.SessionSettings().StartBy != session.StartCommand {
+		t.Errorf("overrides not applied: %+v", l)
+	}
+	if l.Overpower.Delay != base.Limits.Overpower.Delay || l.Overcurrent != base.ProtectLimits().Overcurrent {
+		t.Error("an override changed its neighbours")
+	}
+}
+
+func noZero(t *testing.T, path string, v reflect.Value) {
+	t.Helper()
+	if v.Kind() == reflect.Struct {
+		for i := range v.NumField() {
+			noZero(t, path+"."+v.Type().Field(i).Name, v.Field(i))
+		}
+		return
+	}
+	if v.IsZero() {
+		t.Errorf("%s is zero", path)
+	}
+}
+
+func TestEveryShippedNumberHasItsSource(t *testing.T) {
+	value := regexp.MustCompile(`^\s*[a-z_]+:\s*([^#\s].*)$`)
+	err := fs.WalkDir(firmwareconfig.Files(), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".yaml") || path == "gateway.yaml" {
+			return err
+		}
+		for i, line := range strings.Split(string(shipped(t, path)), "\n") {
+			m := value.FindStringSubmatch(line)
+			if m == nil || strings.HasPrefix(m[1], "true") || strings.HasPrefix(m[1], "false") || strings.Contains(line, "severity:") {
+				continue
+			}
+			if _, source, ok := strings.Cut(line, "# "); !ok || len(source) < 5 {
+				t.Errorf("%s:%d: %s: no source beside it", path, i+1, strings.TrimSpace(line))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestTenFaults is the promise of the package: ten faults, ten lines.
+func TestTenFaults(t *testing.T) {
+	b, err := os.ReadFile("testdata/ten-faults.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = config.Parse(b)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if n := len(strings.Split(err.Error(), "\n")); n != 10 {
+		t.Errorf("%d lines, want 10:\n%v", n, err)
+	}
+	golden(t, "testdata/ten-faults.golden", []byte(err.Error()+"\n"))
+}
+
+func golden(t *testing.T, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(got)); d != "" {
+		t.Errorf("%s (-want +got):\n%s", path, d)
+	}
+}
+
+func TestSchemaFile(t *testing.T) {
+	golden(t, "../../firmware-config/schema/gateway.schema.json", config.Schema())
+}
+
+// TestSchemaDescribesEveryKey walks the schema and the Go types together.
+func TestSchemaDescribesEveryKey(t *testing.T) {
+	var root map[string]any
+	if err := json.Unmarshal(shipped(t, "schema/gateway.schema.json"), &root); err != nil {
+		t.Fatal(err)
+	}
+	keys := 0
+	var walk func(path string, t reflect.Type, node map[string]any)
+	walk = func(path string, typ reflect.Type, node map[string]any) {
+		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
+			if typ.Kind() == reflect.Slice {
+				node, _ = node["items"].(map[string]any)
+			}
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct {
+			return
+		}
+		properties, _ := node["properties"].(map[string]any)
+		if node["additionalProperties"] != false {
+			t.Errorf("%s: unknown keys are allowed", path)
+		}
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if f.Anonymous {
+				// Its keys stand in the same object.
+				walk(path, f.Type, node)
+				continue
+			}
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			property, ok := properties[key].(map[string]any)
+			if !ok {
+				t.Errorf("%s.%s: not in the schema", path, key)
+				continue
+			}
+			keys++
+			if text, _ := property["description"].(string); len(text) < 12 || !strings.HasSuffix(text, ".") {
+				t.Errorf("%s.%s: description %q: want a sentence", path, key, text)
+			}
+			walk(path+"."+key, f.Type, property)
+		}
+	}
+	walk("", reflect.TypeFor[config.Config](), root)
+	if keys < 80 {
+		t.Errorf("only %d keys seen", keys)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	replace := func(from, to string) string {
+		if !strings.Contains(small, from) {
+			t.Fatalf("%q is not in the text", from)
+		}
+		return strings.Replace(small, from, to, 1)
+	}
+	second := func(s string) string { return small + "  - " + s + "\n" }
+	twin := `{number: 2, profile: outlet-5a, meter: {chip: acs37800, bus: main, address: 0x61}, thermometer: {chip: tmp102, bus: main, address: 0x49}, relay: {name: k, pin: 1}}`
+	if _, err := config.Parse([]byte(second(twin))); err != nil {
+		t.Fatalf("two outlets: %v", err)
+	}
+	change := func(from, to string) string {
+		if !strings.Contains(twin, from) {
+			t.Fatalf("%q is not in the text", from)
+		}
+		return second(strings.Replace(twin, from, to, 1))
+	}
+	muxed := func(port1, port2 int) string {
+		return fmt.Sprintf(`shed: s1
+uplink: {broker: "mqtts://b:8883"}
+buses: [{name: main, path: /dev/i2c-1, khz: 400}]
+muxes: [{name: m, chip: pca9548, bus: main}, {name: n, chip: pca9548, bus: main, address: 0x71}]
+relays: [{name: k, chip: mcp23017, bus: main, active_low: false}]
+outlets:
+  - {number: 1, profile: outlet-5a, meter: {chip: acs37800, mux: m, port: %d}, thermometer: {chip: tmp102, bus: main}, relay: {name: k, pin: 0}}
+  - {number: 2, profile: outlet-5a, meter: {chip: acs37800, mux: m, port: %d}, thermometer: {chip: tmp102, bus: main, address: 0x49}, relay: {name: k, pin: 1}}
+`, port1, port2)
+	}
+	if _, err := config.Parse([]byte(muxed(0, 1))); err != nil {
+		t.Fatalf("one address behind two ports: %v", err)
+	}
+
+	for name, tt := range map[string]struct{ text, want string }{
+		"empty":               {"", "empty file: want a configuration"},
+		"comment only":        {"# nothing\n", "empty file: want a configuration"},
+		"not a mapping":       {"- 1\n- 2\n", "a list: want keys and values (line 1)"},
+		"two documents":       {small + "---\nshed: s2\n", "several documents: want one (line 8)"},
+		"syntax":              {"shed: [s1\n", "want a YAML file"},
+		"unknown key":         {"shedd: s1\n" + small, "shedd: unknown key: want perhaps shed (line 1)"},
+		"unknown far key":     {"qqqqqqqqq: s1\n" + small, "qqqqqqqqq: unknown key: want one of shed, uplink"},
+		"twice":               {"shed: s1\n" + small, "shed: given twice: want one value (line 2)"},
+		"null":                {replace("shed: s1", "shed:"), "shed: null: want 1 to 63 of"},
+		"number for text":     {replace("shed: s1", "shed: 12"), "shed: 12: want 1 to 63 of"},
+		"anchor":              {replace("shed: s1", "shed: &a s1"), "shed: an anchor: want a plain value"},
+		"alias":               {replace("shed: s1", "zed: &a s1\nshed: *a"), "shed: an alias: want a plain value"},
+		"merge key":           {replace("shed: s1", "shed: s1\n<<: {}"), "<<: a merge key: want a plain key"},
+		"missing section":     {replace("uplink: {broker: \"mqtts://b:8883\"}\n", ""), "uplink.broker: missing: want mqtts://host:port"},
+		"broker with user":    {replace("mqtts://b", "mqtts://u:p@b"), "uplink.broker: mqtts://u:p@b:8883: want mqtts://host:port"},
+		"cert without key":    {replace(`8883"`, `8883", cert_file: a.pem`), "uplink.key_file: missing: want both cert_file and key_file"},
+		"user alone":          {replace(`8883"`, `8883", username: joe`), "uplink.password_file: missing: want both username and password_file"},
+		"plain with ca":       {replace(`"mqtts://b:8883"`, `"mqtt://b:1883", ca_file: a.pem`), "uplink.broker: mqtt://b:1883: want mqtts:// with certificates"},
+		"no limit":            {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {overpower: {limit_watts: null}},"), "outlets[0].limits.overpower.limit_watts: null: want a number, 10 to 20000"},
+		"zero limit":          {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {overpower: {limit_watts: 0}},"), "outlets[0].limits.overpower.limit_watts: 0: want a number, 10 to 20000"},
+		"nan limit":           {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {overpower: {limit_watts: .nan}},"), "limit_watts: .nan: want a number, 10 to 20000"},
+		"duration, no unit":   {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {meter_stale: {limit: 3}},"), "outlets[0].limits.meter_stale.limit: 3: want a duration with its unit, 500ms to 10s"},
+		"limits not mapping":  {replace("profile: outlet-5a,", "profile: outlet-5a, limits: 3,"), "outlets[0].limits: 3: want keys and values (line 6)"},
+		"cooling below heat":  {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {overcurrent: {cooling: 60s}},"), "outlets[0].limits.overcurrent.cooling: 1m0s: want 2m0s to 4h0m0s (line 6)"},
+		"reset above limit":   {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {over_temperature: {reset_celsius: 80}},"), "outlets[0].limits.over_temperature.reset_celsius: 80: want 20 to 65"},
+		"severity":            {replace("profile: outlet-5a,", "profile: outlet-5a, limits: {meter_stale: {severity: cleared}},"), "severity: cleared: want one of critical, major, minor, warning"},
+		"no thermometer":      {replace(" thermometer: {chip: tmp102, bus: main},", ""), "outlets[0].limits.over_temperature.enabled: true: want false where there is no thermometer"},
+		"unknown profile":     {replace("outlet-5a", "outlet-9a"), "outlets[0].profile: outlet-9a: want one of outlet-10a, outlet-16a, outlet-5a (line 6)"},
+		"profile a path":      {replace("outlet-5a", "../defaults"), "outlets[0].profile: ../defaults: want one of"},
+		"unknown chip":        {replace("acs37800", "ade7953"), "outlets[0].meter.chip: ade7953: want one of acs37800"},
+		"short too large":     {replace("profile: outlet-5a,", "profile: outlet-16a,"), "outlets[0].meter.range_amps: 30: want a range that can measure a short circuit of 48 A"},
+		"no bus":              {replace("acs37800, bus: main", "acs37800"), "outlets[0].meter.bus: missing: want either bus, or mux and port"},
+		"unknown bus":         {replace("acs37800, bus: main", "acs37800, bus: mian"), "outlets[0].meter.bus: mian: want a name of buses: main"},
+		"bus and mux":         {replace("acs37800, bus: main", "acs37800, bus: main, mux: m, port: 1"), "outlets[0].meter.mux: m: want either bus, or mux and port"},
+		"mux, no port":        {replace("acs37800, bus: main", "acs37800, mux: m"), "outlets[0].meter.port: missing: want a whole number, 0 to 7"},
+		"unknown mux":         {replace("acs37800, bus: main", "acs37800, mux: m, port: 1"), "outlets[0].meter.mux: m: want a name of muxes"},
+		"port 8":              {muxed(0, 8), "outlets[1].meter.port: 8: want a whole number, 0 to 7"},
+		"same address":        {change("0x61", "0x60"), "outlets[1].meter.address: 0x60: want an address of its own on bus main: the meter of outlet 1 answers there, too"},
+		"same port":           {muxed(1, 1), "outlets[1].meter.address: 0x60: want an address of its own on bus main: the meter of outlet 1"},
+		"behind two muxes":    {strings.Replace(muxed(0, 1), "mux: m, port: 1", "mux: n, port: 1", 1), "outlets[1].meter.address: 0x60: want an address of its own"},
+		"bus against mux":     {strings.Replace(muxed(0, 1), "mux: m, port: 1", "bus: main", 1), "outlets[1].meter.address: 0x60: want an address of its own"},
+		"relay takes meter's": {change("0x61", "0x20"), "outlets[1].meter.address: 0x20: want an address of its own on bus main: the relay expander k"},
+		"number twice":        {change("number: 2", "number: 1"), "outlets[1].number: 1: want a number of its own: outlets[0].number has it already (line 7)"},
+		"number 0":            {change("number: 2", "number: 0"), "outlets[1].number: 0: want a whole number, 1 to 256"},
+		"number huge":         {change("number: 2", "number: 99999999999999999999"), "outlets[1].number: 99999999999999999999: want a whole number, 1 to 256"},
+		"number a fraction":   {change("number: 2", "number: 2.5"), "outlets[1].number: 2.5: want a whole number, 1 to 256"},
+		"pin twice":           {change("pin: 1", "pin: 0"), "outlets[1].relay.pin: k pin 0: want a pin of its own: outlets[0].relay.pin has it already"},
+		"siren takes pin":     {small + "siren: {name: k, pin: 0}\n", "siren.pin: k pin 0: want a pin of its own"},
+		"unknown expander":    {change("{name: k, pin: 1}", "{name: kk, pin: 1}"), "outlets[1].relay.name: kk: want a name of relays: k"},
+		"unused expander":     {replace("active_low: false}", "active_low: false}, {name: j, chip: mcp23017, bus: main, address: 0x21, active_low: true}"), "relays[1].name: j: want an expander that an outlet"},
+		"no polarity":         {replace(", active_low: false", ""), "relays[0].active_low: missing: want true or false"},
+		"no outlets":          {small[:strings.Index(small, "  - ")] + "  []\n", "outlets: empty list: want at least 1 entry"},
+		"bus too slow":        {replace("khz: 400", "khz: 10") + "poll: {hz: 50}\n", "poll.hz: 50: want at most 41 for 1 meters on bus main at 10 kHz"},
+		"remote page":         {small + "status: {listen: \"0.0.0.0:9108\"}\n", "status.listen: 0.0.0.0:9108: want a loopback address"},
+		"listen without ip":   {small + "status: {listen: \"localhost:9108\"}\n", "status.listen: localhost:9108: want an IP address and a port"},
+		"nested too deeply":   {"a: " + strings.Repeat("[", 5000) + "\n", "nested too deeply"},
+		"entries on one line": {strings.Repeat("- ", 5000) + "\n", "nested too deeply"},
+		"too large":           {small + "# " + strings.Repeat("x", 300<<10), "bytes: want at most 262144"},
+		"control characters":  {replace("shed: s1", `shed: "a\u001b[31m\nb"`), `shed: "a\x1b[31m\nb": want`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := config.Parse([]byte(tt.text))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error:\n%v\nwant in it:\n%s", err, tt.want)
+			}
+			var faults config.Faults
+			if !errors.As(err, &faults) {
+				t.Errorf("%T is no Faults", err)
+			}
+			var one *config.Fault
+			if !errors.As(err, &one) {
+				t.Error("no single Fault in it")
+			}
+			if n := len(strings.Split(err.Error(), "\n")); n > 2 {
+				t.Errorf("one mistake gives %d lines:\n%v", n, err)
+			}
+		})
+	}
+}
+
+func TestEffectiveConfigurationReadsBack(t *testing.T) {
+	c := parsed(t, strings.Replace(small, `8883"`, `8883", username: joe, password_file: /run/secret`, 1))
+	text := c.String()
+	if strings.Contains(text, "joe") {
+		t.Error("the user name is shown")
+	}
+	back, err := config.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("String does not parse: %v\n%s", err, text)
+	}
+	back.Uplink.Username = "joe"
+	if d := cmp.Diff(c, back); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if c.Hash() != back.Hash() || len(c.Hash()) != 16 {
+		t.Errorf("hashes %q and %q: want the same 16 digits", c.Hash(), back.Hash())
+	}
+	back.Outlets[0].Limits.Overpower.LimitWatts++
+	if c.Hash() == back.Hash() {
+		t.Error("the hash does not see a limit")
+	}
+	if again := parsed(t, "# moved\n"+small); again.Hash() != parsed(t, small).Hash() {
+		t.Error("the hash sees a comment")
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	c := parsed(t, strings.Replace(small, `"mqtts://b:8883"`, `"mqtt://b:1883", require_ack: false`, 1)+
+		"clock: {source: trust}\nstatus: {listen: \"0.0.0.0:1\", allow_remote: true}\n")
+	c.Outlets[0].Limits.Overpower.Enabled = false
+	all := strings.Join(c.Warnings(), "\n")
+	for _, want := range []string{"enable_line", "plain MQTT", "clock.source", "no login", "require_ack", "overpower: disabled on outlet 1"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("no warning about %s in:\n%s", want, all)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string, mode fs.FileMode) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.Replace(small, `8883"`, `8883", ca_file: ca.pem, cert_file: c.pem, key_file: k.pem, username: joe, password_file: pw`, 1)
+	file("gateway.yaml", text, 0o644)
+	file("ca.pem", "x", 0o644)
+	file("c.pem", "x", 0o644)
+	file("k.pem", "x", 0o644)
+	path := filepath.Join(dir, "gateway.yaml")
+
+	_, err := config.Load(path)
+	if err == nil || !strings.Contains(err.Error(), "k.pem: want mode 0600 (it has 0644)") || !strings.Contains(err.Error(), "pw: want a readable file: no such file") {
+		t.Fatalf("Load: %v: want faults of key and password", err)
+	}
+	if n := len(strings.Split(err.Error(), "\n")); n != 2 {
+		t.Errorf("%d lines, want 2:\n%v", n, err)
+	}
+
+	file("k.pem", "x", 0o640)
+	file("pw", "hunter2\n", 0o600)
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := strings.Join(c.Warnings(), "\n"); !strings.Contains(all, "uplink.key_file") || strings.Contains(all, "password_file") {
+		t.Errorf("warnings: %s", all)
+	}
+	if c.Uplink.CAFile != filepath.Join(dir, "ca.pem") || c.State.Dir != "/var/lib/shedguard" {
+		t.Errorf("paths %q and %q", c.Uplink.CAFile, c.State.Dir)
+	}
+	if pw, err := c.Uplink.Password(); err != nil || pw != "hunter2" {
+		t.Errorf("Password: %q, %v", pw, err)
+	}
+
+	if _, err := config.Load(filepath.Join(dir, "absent.yaml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Load of an absent file: %v", err)
+	}
+	file("k.pem", "x", 0o620)
+	if _, err := config.Load(path); err == nil {
+		t.Error("a key that its group may write is accepted")
+	}
+}
+
+// TestEveryRangeIsKept draws values beyond the ranges that the schema shows and
+// expects each to be refused under its own path.
+func TestEveryRangeIsKept(t *testing.T) {
+	for path, text := range map[string]string{
+		"poll.hz":                "poll: {hz: %v}",
+		"outbox.max_mb":          "outbox: {max_mb: %v}",
+		"telemetry.window":       "telemetry: {window: %v}",
+		"poll.thermometer_every": "poll: {thermometer_every: %v}",
+		"actuate.stagger":        "actuate: {stagger: %v}",
+	} {
+		rapid.Check(t, func(t *rapid.T) {
+			n := rapid.OneOf(rapid.IntRange(-1000000, -1), rapid.IntRange(100000, 1000000)).Draw(t, "n")
+			value := fmt.Sprint(n)
+			if path != "poll.hz" && path != "outbox.max_mb" {
+				value = (time.Duration(n) * time.Second).String()
+			}
+			_, err := config.Parse([]byte(small + fmt.Sprintf(text, value) + "\n"))
+			if err == nil || !strings.HasPrefix(err.Error(), path+": ") {
+				t.Fatalf("%s: %s: error %v", path, value, err)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))
+	for _, name := range []string{"gateway.yaml", "defaults.yaml", "profiles/outlet-5a.yaml"} {
+		f.Add(shipped(f, name))
+	}
+	for _, s := range []string{"", "a", "a: &a [*a]", "? a\n: b", "!!binary a: b", "a: |\n  b", "---\n...\n---", "<<: *x", "outlets: {}", "outlets: [[[]]]", "a: {b: [", "\x00", "\xff\xfe"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := config.Parse(b)
+		if err != nil {
+			for line := range strings.SplitSeq(err.Error(), "\n") {
+				if !strings.Contains(line, ": want ") {
+					t.Errorf("%q does not say what is wanted", line)
+				}
+			}
+			return
+		}
+		back, err := config.Parse([]byte(c.String()))
+		if err != nil {
+			t.Fatalf("String of an accepted configuration does not parse: %v", err)
+		}
+		if c.Uplink.Username == "" && back.Hash() != c.Hash() {
+			t.Errorf("hash changes from %s to %s", c.Hash(), back.Hash())
+		}
+	})
+}
+
+func BenchmarkParse(b *testing.B) {
+	text := shipped(b, "gateway.yaml")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := config.Parse(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
