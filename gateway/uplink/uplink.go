@@ -109,6 +109,7 @@ type Uplink struct {
 	opts      Options
 	dial      dialer
 	wait      backoff
+	resend    time.Duration // first wait for an ack
 	commands  commands
 	queue     chan shedguard.Command
 	poke      chan struct{} // status or replies to publish
@@ -165,7 +166,7 @@ func New(opts Options) (*Uplink, error) {
 		return nil, fmt.Errorf("uplink: %w", errors.Join(errs...))
 	}
 	return &Uplink{
-		opts: opts, dial: dialPaho, wait: backoff{base: time.Second, most: time.Minute},
+		opts: opts, dial: dialPaho, wait: backoff{base: time.Second, most: time.Minute}, resend: resendAfter,
 		commands: commands{boot: opts.BootID, kinds: opts.Kinds},
 		queue:    make(chan shedguard.Command, 16), poke: make(chan struct{}, 1),
 		logged: make(map[string]string), later: make(map[uint64]*delay), strikes: make(map[strike]int),
@@ -611,7 +612,7 @@ func (s *session) alarmDone() error {
 func (u *Uplink) putOff(key uint64, most time.Duration) {
 	d := u.later[key]
 	if d == nil {
-		d = &delay{wait: resendAfter}
+		d = &delay{wait: u.resend}
 		u.later[key] = d
 	} else {
 		d.wait = min(2*d.wait, most)

@@ -1,0 +1,379 @@
+package uplink_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"pgregory.net/rapid"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/outbox"
+	"github.com/shedguard/shedguard/gateway/uplink"
+)
+
+// broker is a broker in memory: it decides for each publish whether to
+// acknowledge, stay silent, or cut the connection.
+type broker struct {
+	began  time.Time
+	answer func(topic string, payload []byte) verdict
+
+	mu     sync.Mutex
+	sent   []sent
+	dials  []time.Duration
+	links  []*fakeLink
+	refuse error
+}
+
+type verdict int
+
+const (
+	puback verdict = iota
+	silent
+	cut
+)
+
+type sent struct {
+	at      time.Duration
+	class   string
+	payload string
+}
+
+type fakeLink struct {
+	b     *broker
+	lost  chan error
+	inbox chan uplink.Message
+}
+
+type fakeToken struct {
+	done chan struct{}
+	err  error
+}
+
+func (t *fakeToken) Done() <-chan struct{} { return t.done }
+func (t *fakeToken) Error() error          { return t.err }
+
+func (l *fakeLink) Publish(topic string, _ bool, payload []byte) uplink.Token {
+	l.b.mu.Lock()
+	defer l.b.mu.Unlock()
+	l.b.sent = append(l.b.sent, sent{time.Since(l.b.began), topic[strings.LastIndex(topic, "/")+1:], string(payload)})
+	t := &fakeToken{done: make(chan struct{})}
+	switch l.b.answer(topic, payload) {
+	case puback:
+		close(t.done)
+	case cut:
+		select {
+		case l.lost <- errors.New("kicked"):
+		default:
+		}
+	case silent:
+	}
+	return t
+}
+
+func (l *fakeLink) Lost() <-chan error           { return l.lost }
+func (l *fakeLink) Inbox() <-chan uplink.Message { return l.inbox }
+func (l *fakeLink) Close(bool)                   {}
+
+func (b *broker) dial([]byte) (uplink.Link, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dials = append(b.dials, time.Since(b.began))
+	if b.refuse != nil {
+		return nil, b.refuse
+	}
+	l := &fakeLink{b: b, lost: make(chan error, 1), inbox: make(chan uplink.Message, 16)}
+	b.links = append(b.links, l)
+	return l, nil
+}
+
+func (b *broker) send(class shedguard.Class, v any) {
+	payload, _ := json.Marshal(v)
+	b.mu.Lock()
+	l := b.links[len(b.links)-1]
+	b.mu.Unlock()
+	l.inbox <- uplink.NewMessage(class, false, payload)
+}
+
+// times are the instants, in whole seconds, at which payloads holding text
+// were published.
+func (b *broker) times(text string) []int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []int
+	for _, s := range b.sent {
+		if strings.Contains(s.payload, text) {
+			out = append(out, int(s.at.Seconds()))
+		}
+	}
+	return out
+}
+
+// bubble runs an uplink on a fake broker in fake time.
+func bubble(t *testing.T, f func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options)) {
+	t.Helper()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		boot := ulid.Make().String()
+		o, err := outbox.Open(dir+"/outbox.db", outbox.Options{BootID: boot, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts := uplink.Options{
+			Broker: "tcp://broker.example:1883", Shed: shed, BootID: boot, RequireAck: true, Outbox: o,
+			Status: func() shedguard.Status { return shedguard.Status{} },
+			Clock:  func() shedguard.ClockQuality { return shedguard.ClockSynced },
+			Log:    slog.New(slog.DiscardHandler),
+		}
+		u, err := uplink.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &broker{began: time.Now(), answer: func(string, []byte) verdict { return puback }}
+		u.Dial(b.dial)
+		f(t, b, u, opts)
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// during runs u for d and then lets f look at what happened.
+func during(t *testing.T, u *uplink.Uplink, f func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := u.Run(ctx); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	f()
+	cancel()
+	wg.Wait()
+}
+
+func TestResendsWithBackOffUntilAcked(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		id := put(t, opts.Outbox)
+		during(t, u, func() {
+			time.Sleep(220*time.Second + 500*time.Millisecond)
+			b.send(shedguard.ClassAck, shedguard.Ack{IDs: []string{id}})
+			time.Sleep(time.Hour)
+		})
+		// 30 s, then 60 s, then 120 s behind the one before; checked every second.
+		if got, want := b.times(id), []int{0, 30, 90, 210}; !slices.Equal(got, want) {
+			t.Errorf("sent at %v s, want %v", got, want)
+		}
+	})
+}
+
+func TestSilentBrokerIsLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		b.answer = func(string, []byte) verdict {
+			if len(b.links) == 1 {
+				return silent
+			}
+			return puback
+		}
+		id := put(t, opts.Outbox)
+		during(t, u, func() {
+			time.Sleep(10*time.Second + 500*time.Millisecond)
+			if s, since, ok := u.OldestUnsent(); !ok || s != shedguard.SeverityCritical || time.Since(since) < 10*time.Second {
+				t.Errorf("oldest unsent after 10 s: %v, %v ago, %v", s, time.Since(since), ok)
+			}
+			time.Sleep(9*time.Second + 500*time.Millisecond)
+			if _, _, ok := u.OldestUnsent(); ok {
+				t.Error("still unsent after the second connection")
+			}
+		})
+		if got := b.times(id); len(got) != 2 || got[1] < 16 || got[1] > 19 {
+			t.Errorf("sent at %v s, want 0 and 16 to 19", got)
+		}
+	})
+}
+
+func TestKicksDoNotResetTheBackOff(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, _ uplink.Options) {
+		b.answer = func(string, []byte) verdict { return cut }
+		during(t, u, func() { time.Sleep(time.Hour) })
+		// Were each wait the shortest, there would be over 1000.
+		if n := len(b.dials); n < 60 || n > 250 {
+			t.Errorf("%d connections in an hour of kicks, want 60 to 250", n)
+		}
+	})
+}
+
+func TestBackOffLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		lived := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) time.Duration {
+			return time.Duration(rapid.Int64Range(0, int64(2*time.Minute)).Draw(t, "lived"))
+		}), 1, 40).Draw(t, "lives")
+		last := time.Duration(0)
+		for i, d := range uplink.Backoff(time.Second, time.Minute, lived) {
+			if lived[i] >= time.Minute {
+				last = 0
+			}
+			if d < time.Second || d > time.Minute || d > 3*max(last, time.Second) {
+				t.Fatalf("wait %d is %v after %v", i, d, last)
+			}
+			last = d
+		}
+	})
+}
+
+func TestPoisonedAlarmIsPutOffNotLost(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		bad := put(t, opts.Outbox)
+		b.answer = func(_ string, payload []byte) verdict {
+			if strings.Contains(string(payload), bad) {
+				return cut
+			}
+			return puback
+		}
+		good := put(t, opts.Outbox)
+		during(t, u, func() {
+			time.Sleep(20 * time.Minute)
+			b.mu.Lock()
+			b.answer = func(string, []byte) verdict { return puback } // the broker was mended
+			b.mu.Unlock()
+			time.Sleep(10 * time.Minute)
+		})
+		if len(b.times(good)) == 0 {
+			t.Error("the alarm behind it never went out")
+		}
+		if n := len(b.times(bad)); n < 4 || n > 60 {
+			t.Errorf("sent %d times in half an hour, want 4 to 60", n)
+		}
+		if _, _, ok := u.OldestUnsent(); ok {
+			t.Error("still unsent after the broker was mended")
+		}
+	})
+}
+
+func TestAlarmGoesBeforeTelemetry(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		for i := range 50 {
+			line := fmt.Appendf(nil, "outlet,shed=S1 watts=%d 1732366800000000000\n", i)
+			if err := opts.Outbox.PutTelemetry(t.Context(), outbox.Telemetry{Synced: true, Lines: line}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := opts.Outbox.Telemetry(t.Context(), uint64(i), 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		id := put(t, opts.Outbox)
+		b.answer = func(topic string, _ []byte) verdict {
+			if strings.HasSuffix(topic, "/alarm") {
+				return silent
+			}
+			return puback
+		}
+		during(t, u, func() { time.Sleep(10 * time.Second) })
+		if len(b.times(id)) != 1 || len(b.times("watts")) != 0 {
+			t.Errorf("%d alarms and %d batches sent while the alarm had no PUBACK, want 1 and 0", len(b.times(id)), len(b.times("watts")))
+		}
+	})
+}
+
+func TestStatusOnChangeOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, _ uplink.Options) {
+		during(t, u, func() {
+			time.Sleep(time.Minute)
+			u.PublishStatus()
+			time.Sleep(time.Minute)
+		})
+		if n := len(b.times(`"online"`)); n != 1 {
+			t.Errorf("%d online statuses without a change, want 1", n)
+		}
+		if n := len(b.times(`"stopped"`)); n != 1 {
+			t.Errorf("%d stopped statuses, want 1", n)
+		}
+	})
+}
+
+func TestCommandChecks(t *testing.T) {
+	boot := ulid.Make().String()
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for name, tt := range map[string]struct {
+		change func(*shedguard.Command)
+		clock  shedguard.ClockQuality
+		want   shedguard.ReplyCode
+	}{
+		"good":                    {func(*shedguard.Command) {}, shedguard.ClockSynced, ""},
+		"holdover":                {func(*shedguard.Command) {}, shedguard.ClockHoldover, ""},
+		"clock unsynced":          {func(*shedguard.Command) {}, shedguard.ClockUnsynced, shedguard.CodeClockUnsynced},
+		"other boot":              {func(c *shedguard.Command) { c.BootID = ulid.Make().String() }, shedguard.ClockSynced, shedguard.CodeWrongBoot},
+		"start without boot":      {func(c *shedguard.Command) { c.BootID = "" }, shedguard.ClockSynced, shedguard.CodeWrongBoot},
+		"stop without boot":       {func(c *shedguard.Command) { c.Kind, c.BootID = "stop", "" }, shedguard.ClockSynced, ""},
+		"stop for another boot":   {func(c *shedguard.Command) { c.Kind, c.BootID = "stop", ulid.Make().String() }, shedguard.ClockSynced, shedguard.CodeWrongBoot},
+		"stop, clock unsynced":    {func(c *shedguard.Command) { c.Kind = "stop" }, shedguard.ClockUnsynced, ""},
+		"expired":                 {func(c *shedguard.Command) { c.IssuedAt, c.ExpiresAt = now.Add(-time.Hour), now.Add(-time.Second) }, shedguard.ClockSynced, shedguard.CodeExpired},
+		"longer than an hour":     {func(c *shedguard.Command) { c.ExpiresAt = now.Add(time.Hour + time.Second) }, shedguard.ClockSynced, shedguard.CodeBadArgs},
+		"expires before it began": {func(c *shedguard.Command) { c.ExpiresAt = now.Add(-time.Minute) }, shedguard.ClockSynced, shedguard.CodeBadArgs},
+		"from the future": {func(c *shedguard.Command) {
+			c.IssuedAt, c.ExpiresAt = now.Add(time.Hour), now.Add(2*time.Hour)
+		}, shedguard.ClockSynced, shedguard.CodeBadArgs},
+		"unknown kind": {func(c *shedguard.Command) { c.Kind = "explode" }, shedguard.ClockSynced, shedguard.CodeUnknownKind},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := shedguard.Command{ID: ulid.Make().String(), Kind: "start", IssuedAt: now, ExpiresAt: now.Add(time.Minute), By: "test", BootID: boot}
+			tt.change(&c)
+			if got := uplink.NewCheck(boot, "start", "stop").Command(c, tt.clock, now); got != tt.want {
+				t.Errorf("code %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A command that was accepted is never accepted again while it is valid,
+// whatever came between, and the memory stays bounded.
+func TestRepeatLaw(t *testing.T) {
+	boot := ulid.Make().String()
+	rapid.Check(t, func(t *rapid.T) {
+		check := uplink.NewCheck(boot, "stop")
+		now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+		c := shedguard.Command{ID: ulid.Make().String(), Kind: "stop", IssuedAt: now, ExpiresAt: now.Add(time.Hour), By: "test"}
+		if code := check.Command(c, shedguard.ClockSynced, now); code != "" {
+			t.Fatalf("first: %q", code)
+		}
+		for range rapid.IntRange(0, 3).Draw(t, "bursts") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(40*time.Minute)).Draw(t, "step")))
+			for range rapid.IntRange(0, uplink.MaxRemembered).Draw(t, "others") {
+				other := c
+				other.ID, other.IssuedAt, other.ExpiresAt = ulid.Make().String(), now, now.Add(time.Minute)
+				check.Command(other, shedguard.ClockSynced, now)
+			}
+			if n := check.Remembered(); n > uplink.MaxRemembered {
+				t.Fatalf("%d ids remembered", n)
+			}
+			if code := check.Command(c, shedguard.ClockSynced, now); code == "" {
+				t.Fatalf("accepted twice, %v after it was issued", now.Sub(c.IssuedAt))
+			}
+		}
+	})
+}
+
+func TestOptions(t *testing.T) {
+	_, err := uplink.New(uplink.Options{Broker: "http://user:secret@x", Kinds: []string{"stop"}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{"broker:", "shed:", "boot_id:", "outbox:", "status:", "clock:", "handle:", "log:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q: want %q", err, want)
+		}
+	}
+	if strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %q tells the password", err)
+	}
+}
