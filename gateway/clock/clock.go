@@ -73,10 +73,10 @@ func New(opts Options) (*Clock, error) {
 	switch saved, err := readFloor(opts.FloorPath); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		opts.Log.Warn("clock floor not usable", "part", "clock", "err", err)
+		opts.Log.Warn("clock floor not usable", "err", err)
 	case saved.Sub(opts.Built) > farthest && !opts.Built.IsZero():
 		// A clock that was once far ahead must not make every right time wrong.
-		opts.Log.Warn("clock floor is too far ahead", "part", "clock", "floor", saved)
+		opts.Log.Warn("clock floor is too far ahead", "floor", saved)
 	case saved.After(c.floor):
 		c.floor = saved
 	}
@@ -104,7 +104,7 @@ func (c *Clock) Run(ctx context.Context) error {
 		saved = now
 		err := c.save()
 		if err != nil && err.Error() != failed {
-			c.opts.Log.Warn("clock floor not saved", "part", "clock", "err", err)
+			c.opts.Log.Warn("clock floor not saved", "err", err)
 		}
 		failed = ""
 		if err != nil {
@@ -134,10 +134,10 @@ func (c *Clock) ask(now time.Time) {
 	floor := c.floor
 	c.mu.Unlock()
 	if next != before {
-		c.opts.Log.Info("clock quality changed", "part", "clock", "quality", next, "before", before, "floor", floor)
+		c.opts.Log.Info("clock quality changed", "quality", next, "before", before, "floor", floor)
 	}
 	if err != nil && (told == nil || told.Error() != err.Error()) {
-		c.opts.Log.Warn("clock source does not answer", "part", "clock", "err", err)
+		c.opts.Log.Warn("clock source does not answer", "err", err)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	schemePlain = "tcp"
+	schemePlain = "mqtt"
 	schemeTLS   = "mqtts"
 
 	connectLimit  = 10 * time.Second

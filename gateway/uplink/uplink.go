@@ -37,7 +37,7 @@ const (
 
 // Options are what an uplink needs.
 type Options struct {
-	Broker     string      // tcp://host:port, or mqtts://host:port with TLS
+	Broker     string      // mqtt://host:port, or mqtts://host:port with TLS
 	Shed       string      // shed id, also the MQTT client id
 	BootID     string      // ULID of this start
 	TLS        *tls.Config // for mqtts; the server's name is checked against Broker's host unless ServerName is set
@@ -151,7 +151,7 @@ func New(opts Options) (*Uplink, error) {
 	}
 	b, err := url.Parse(opts.Broker)
 	check(err == nil && b.Host != "" && b.Port() != "" && (b.Scheme == schemePlain || b.Scheme == schemeTLS) && b.User == nil,
-		"broker: %q: want tcp://host:port or mqtts://host:port", redact(opts.Broker))
+		"broker: %q: want mqtt://host:port or mqtts://host:port", redact(opts.Broker))
 	if err == nil {
 		check((b.Scheme == schemeTLS) == (opts.TLS != nil), "tls: want it with mqtts:// and only with it")
 	}

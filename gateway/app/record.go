@@ -1,0 +1,222 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"math"
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/alarm"
+	"github.com/shedguard/shedguard/gateway/guard"
+	"github.com/shedguard/shedguard/gateway/session"
+	"github.com/shedguard/shedguard/gateway/telemetry"
+)
+
+const (
+	saveEvery    = 10 * time.Second // heat images and sessions
+	flushEvery   = time.Second      // telemetry batches to the outbox
+	gatewayEvery = 10 * time.Second // telemetry of the gateway itself
+	// SoundAfter is how long an urgent alarm may stay unsent before the siren
+	// of the shed tells it (GB 26875.1-2011 4.1.1.4, 4.1.2.1).
+	SoundAfter = 10 * time.Second
+	// clockPatience is how long a gateway may be without a set clock before
+	// that is an alarm: a boot needs a while to reach a time server.
+	clockPatience = 2 * time.Minute
+)
+
+// shedSubject is what alarms are about that belong to no single outlet.
+const shedSubject = "shed"
+
+// recordChanges keeps the alarm book: what the guard tells, and what this
+// program finds out about itself.
+func (a *App) recordChanges(ctx context.Context) error {
+	save, look := time.NewTicker(saveEvery), time.NewTicker(time.Second)
+	defer save.Stop()
+	defer look.Stop()
+	var seen health
+	for {
+		select {
+		case <-ctx.Done():
+			return a.lastChanges(context.WithoutCancel(ctx))
+		case c := <-a.guard.Changes():
+			a.record(ctx, &c)
+		case now := <-look.C:
+			a.lookAfter(ctx, &seen, now)
+		case now := <-save.C:
+			if err := a.alarms.Save(ctx, now); err != nil {
+				a.log.Error("alarm book not saved", "part", "alarms", "err", err)
+			}
+		}
+	}
+}
+
+// lastChanges records what the guard said before it ended.
+func (a *App) lastChanges(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, Grace/2)
+	defer cancel()
+	for {
+		select {
+		case c := <-a.guard.Changes():
+			a.record(ctx, &c)
+		default:
+			return a.alarms.Save(ctx, time.Now())
+		}
+	}
+}
+
+// record writes one change into the book and tells the shed's story.
+func (a *App) record(ctx context.Context, c *guard.Change) {
+	now := time.Now()
+	fail := func(what string, err error) {
+		if err != nil {
+			a.log.Error("change not recorded", "part", "alarms", "subject", c.Subject, "what", what, "err", err)
+		}
+	}
+	o := alarm.Observation{Subject: c.Subject, Decisions: c.Decisions, Judged: c.Judged}
+	if c.Outlet != 0 {
+		if c.Latched == 0 {
+			o.By = a.takeResetBy(c.Outlet)
+		}
+		fail("heat and session", a.alarms.Keep(c.Outlet, alarm.Kept{Heat: c.Heat, Session: c.Record}))
+		if len(c.Decisions) > 0 {
+			a.recorder.Incident(c.Outlet, c.At)
+		}
+	}
+	fail("alarm", a.alarms.Observe(ctx, o, now))
+	for _, op := range c.Operations {
+		a.log.Info("relay operated", "outlet", c.Outlet, "closed", op.Closed, "why", op.Why, "verified", op.Verified, "sample_to_relay", op.SampleToRelay)
+		fail("relay", a.alarms.Emit(ctx, shedguard.EventRelayOperated, c.Subject, op.At, &shedguard.RelayOperated{
+			Outlet: c.Outlet, Closed: op.Closed, Why: op.Why, SampleToRelay: op.SampleToRelay.Microseconds(), Verified: op.Verified,
+		}))
+	}
+	for i := range c.Steps {
+		s := c.Steps[i].Session
+		fail("session", a.alarms.Emit(ctx, c.Steps[i].Type, c.Subject, c.At, &s))
+	}
+	a.uplink.PublishStatus()
+}
+
+// health is what lookAfter remembers from one look to the next.
+type health struct {
+	dropped uint64
+	since   time.Time // of the last drop
+	begun   bool
+}
+
+// lookAfter raises and clears the alarms about the gateway itself, and sounds
+// the siren for what cannot be sent.
+func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
+	level := func(cause shedguard.Cause, stands bool, f alarm.Fault) {
+		var err error
+		if stands {
+			f.Cause = cause
+			err = a.alarms.Raise(ctx, shedSubject, f, now)
+		} else {
+			err = a.alarms.Clear(ctx, shedSubject, cause, "", now)
+		}
+		if err != nil {
+			a.log.Error("alarm not recorded", "part", "alarms", "cause", cause, "err", err)
+		}
+	}
+	s := a.outbox.Stats()
+	lost := s.DroppedTelemetry + s.DroppedEvents + a.alarms.Dropped()
+	if h.begun && lost > h.dropped {
+		h.since = now
+	}
+	h.dropped, h.begun = lost, true
+	// One alarm for a whole stretch of losses: an hour of calm ends it.
+	level(shedguard.CauseRecordsDropped, !h.since.IsZero() && now.Sub(h.since) < time.Hour, alarm.Fault{
+		Severity: shedguard.SeverityMinor, Value: float64(lost), Unit: "records", Since: h.since,
+	})
+	level(shedguard.CauseStorageLow, s.DiskError != "", alarm.Fault{Severity: shedguard.SeverityMajor, Unit: ""})
+	level(shedguard.CauseClockUnsynced, a.clock.Quality() == shedguard.ClockUnsynced && a.clock.Mono(now) > clockPatience, alarm.Fault{
+		Severity: shedguard.SeverityWarning, Value: a.clock.Mono(now).Seconds(), Limit: clockPatience.Seconds(), Unit: "s",
+	})
+	severity, since, waiting := a.uplink.OldestUnsent()
+	late := waiting && now.Sub(since) > SoundAfter
+	urgent := late && severity == shedguard.SeverityCritical
+	a.guard.Sound(urgent, late && !urgent)
+}
+
+// recordSamples turns samples into telemetry.
+func (a *App) recordSamples(ctx context.Context) error {
+	flush, own := time.NewTicker(flushEvery), time.NewTicker(gatewayEvery)
+	defer flush.Stop()
+	defer own.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			end, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace/2)
+			defer cancel()
+			return errors.Join(a.recorder.Flush(end, time.Now()), a.outbox.Sync(end))
+		case s := <-a.guard.Samples():
+			a.sample(&s)
+		case now := <-flush.C:
+			if err := a.recorder.Flush(ctx, now); err != nil {
+				a.log.Warn("telemetry not kept", "part", "telemetry", "err", err)
+			}
+		case now := <-own.C:
+			a.recorder.Add(a.point(), now)
+		}
+	}
+}
+
+func (a *App) sample(s *guard.Sample) {
+	t := telemetry.Sample{
+		Reading: s.Reading, Fresh: s.Fresh, At: s.At, State: s.State, EnergyWh: s.EnergyWh, Celsius: math.NaN(),
+	}
+	if !s.CelsiusAt.IsZero() && t.At.Sub(s.CelsiusAt) < thermometerStale {
+		t.Celsius = s.Celsius
+	}
+	a.recorder.Sample(&t)
+}
+
+// thermometerStale is how old a temperature may be to be sent as one.
+const thermometerStale = 10 * time.Second
+
+// point is the gateway's own telemetry.
+func (a *App) point() *shedguard.Point {
+	p := &shedguard.Point{Measurement: shedguard.MeasurementGateway}
+	add := func(key string, v float64, whole bool) {
+		p.Fields = append(p.Fields, shedguard.Field{Key: key, Value: v, Int: whole})
+	}
+	count := func(key string, v uint64) { add(key, float64(v), true) }
+	g, o, t := a.guard.Stats(), a.outbox.Stats(), a.recorder.Stats()
+	count("ticks", g.Ticks)
+	add("tick_max_seconds", g.TickMax.Seconds(), false)
+	add("sample_to_relay_max_seconds", g.RelayMax.Seconds(), false)
+	add("samples_dropped", float64(g.SamplesDropped), true)
+	add("changes_deferred", float64(g.Deferred), true)
+	add("outbox_alarms", float64(o.Alarms), true)
+	add("outbox_telemetry", float64(o.Telemetry), true)
+	add("outbox_bytes", float64(o.TelemetryBytes), true)
+	count("dropped", o.DroppedTelemetry+o.DroppedEvents+t.Dropped)
+	var errs, reads uint64
+	for _, l := range a.guard.Lines() {
+		errs += l.Errors
+		reads += l.Reads
+	}
+	count("bus_errors", errs)
+	count("bus_reads", reads)
+	add("part_restarts", float64(a.restarts.Load()), true)
+	return p
+}
+
+// noteReset remembers who cleared an outlet's latches, for the clearing event.
+func (a *App) noteReset(outlet int, by string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.resetBy[outlet] = by
+}
+
+func (a *App) takeResetBy(outlet int) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	by := a.resetBy[outlet]
+	delete(a.resetBy, outlet)
+	return by
+}
+
+// stopReason is how a stop by a command is recorded.
+const stopReason = session.ReasonRemote

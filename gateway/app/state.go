@@ -1,0 +1,117 @@
+package app
+
+import (
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/guard"
+	"github.com/shedguard/shedguard/gateway/status"
+)
+
+// State is everything the gateway knows at this moment.
+func (a *App) State() shedguard.ShedState {
+	now := time.Now()
+	s := shedguard.ShedState{
+		Shed: a.cfg.Shed, Version: a.version, At: a.clock.Wall(now).UTC(), Siren: a.guard.Siren(),
+		Uplink: "connecting", UptimeMS: a.clock.Mono(now).Milliseconds(),
+		Outlets: []shedguard.OutletStatus{}, Alarms: []shedguard.Alarm{},
+		Stamp: shedguard.Stamp{Clock: a.clock.Quality(), MonoMS: a.clock.Mono(now).Milliseconds(), BootID: a.boot},
+	}
+	if a.uplink.Connected() {
+		s.Uplink = "connected"
+	}
+	o := a.outbox.Stats()
+	s.Backlog = o.Alarms + o.Telemetry
+	views := a.guard.Snapshot()
+	for i := range views {
+		s.Outlets = append(s.Outlets, outletStatus(&views[i], now))
+	}
+	for _, e := range a.alarms.Open() {
+		s.Alarms = append(s.Alarms, e.Alarm)
+	}
+	return s
+}
+
+func outletStatus(v *guard.OutletView, now time.Time) shedguard.OutletStatus {
+	s := shedguard.OutletStatus{
+		OutletSummary: outletSummary(v), AgeMS: -1, Closed: v.Closed, Heat: max(v.Heat, 0),
+	}
+	if !v.Reading.At.IsZero() {
+		s.Volts, s.Amps, s.Watts, s.PowerFactor = v.Reading.Volts, v.Reading.Amps, v.Reading.Watts, v.Reading.PowerFactor
+		s.AgeMS = v.Reading.Age(now).Milliseconds()
+	}
+	if !v.CelsiusAt.IsZero() && now.Sub(v.CelsiusAt) < thermometerStale {
+		c := v.Celsius
+		s.Celsius = &c
+	}
+	if v.Running {
+		running := v.Session
+		s.Session = &running
+	}
+	return s
+}
+
+func outletSummary(v *guard.OutletView) shedguard.OutletSummary {
+	return shedguard.OutletSummary{
+		Outlet: v.Outlet, State: v.State, Quality: v.Reading.Quality, Latched: v.Latched.List(),
+	}
+}
+
+// summary is the shed in the retained status.
+func (a *App) summary() []shedguard.OutletSummary {
+	views := a.guard.Snapshot()
+	s := make([]shedguard.OutletSummary, len(views))
+	for i := range views {
+		s[i] = outletSummary(&views[i])
+	}
+	return s
+}
+
+// lastTick is when the guard completed its last tick.
+func (a *App) lastTick() time.Time {
+	s := a.guard.Stats()
+	if s.Ticks == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(-s.LastTick)
+}
+
+// metrics are the values that the state does not have.
+func (a *App) metrics() []status.Metric {
+	counter := func(name, help string, v func() float64) status.Metric {
+		return status.Metric{Name: name, Help: help, Counter: true, Value: v}
+	}
+	gauge := func(name, help string, v func() float64) status.Metric {
+		return status.Metric{Name: name, Help: help, Value: v}
+	}
+	m := []status.Metric{
+		counter("guard_ticks_total", "Completed ticks of the guard.", func() float64 { return float64(a.guard.Stats().Ticks) }),
+		gauge("guard_tick_max_seconds", "Longest tick since the start.", func() float64 { return a.guard.Stats().TickMax.Seconds() }),
+		gauge("sample_to_relay_max_seconds", "Longest time from a sample on the bus to the confirmed relay that it opened.", func() float64 { return a.guard.Stats().RelayMax.Seconds() }),
+		counter("samples_dropped_total", "Samples that telemetry was too slow for.", func() float64 { return float64(a.guard.Stats().SamplesDropped) }),
+		counter("changes_deferred_total", "Changes that were told later because their queue was full.", func() float64 { return float64(a.guard.Stats().Deferred) }),
+		counter("changes_missed_total", "Relay operations and session steps that were lost while their queue was full.", func() float64 { return float64(a.guard.Stats().Missed) }),
+		gauge("outbox_alarm_records", "Records in the alarm lane.", func() float64 { return float64(a.outbox.Stats().Alarms) }),
+		gauge("outbox_telemetry_records", "Records in the telemetry lane.", func() float64 { return float64(a.outbox.Stats().Telemetry) }),
+		gauge("outbox_telemetry_bytes", "Size of the telemetry lane.", func() float64 { return float64(a.outbox.Stats().TelemetryBytes) }),
+		gauge("outbox_memory_only_records", "Alarm records that the disk refused.", func() float64 { return float64(a.outbox.Stats().MemoryOnly) }),
+		counter("outbox_dropped_telemetry_total", "Telemetry records dropped, over all restarts.", func() float64 { return float64(a.outbox.Stats().DroppedTelemetry) }),
+		counter("outbox_dropped_events_total", "Events that are no alarms dropped, over all restarts.", func() float64 { return float64(a.outbox.Stats().DroppedEvents) }),
+		counter("outbox_bad_records_total", "Records whose checksum was wrong, over all restarts.", func() float64 { return float64(a.outbox.Stats().BadRecords) }),
+		counter("outbox_set_aside_total", "Records that the broker refused for ever, over all restarts.", func() float64 { return float64(a.outbox.Stats().SetAside) }),
+		counter("telemetry_lines_dropped_total", "Telemetry lines that the outbox did not take.", func() float64 { return float64(a.recorder.Stats().Dropped) }),
+		counter("events_dropped_total", "Events given up because too many waited for the outbox.", func() float64 { return float64(a.alarms.Dropped()) }),
+		counter("part_restarts_total", "Restarts of parts behind the guard.", func() float64 { return float64(a.restarts.Load()) }),
+	}
+	for name := range a.guard.Lines() {
+		labels := map[string]string{"bus": name}
+		m = append(m,
+			status.Metric{Name: "bus_reads_total", Help: "Reads that were tried.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Reads) }},
+			status.Metric{Name: "bus_errors_total", Help: "Reads that failed.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Errors) }},
+			status.Metric{Name: "bus_late_total", Help: "Samples more than half a period late.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Late) }},
+			status.Metric{Name: "bus_recoveries_total", Help: "Attempts to bring the bus back.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Recoveries) }},
+			status.Metric{Name: "bus_read_max_seconds", Help: "Longest read since the start.", Labels: labels, Value: func() float64 { return a.guard.Lines()[name].ReadMax.Seconds() }},
+		)
+	}
+	return m
+}
