@@ -31,6 +31,9 @@ type Change struct {
 // reader then stands at the newest change and reads the present state afresh.
 var ErrReset = errors.New("live: changes were missed")
 
+// ErrEnded comes from Next when its ended channel was closed.
+var ErrEnded = errors.New("live: the reader was ended")
+
 // Feed hands changes to any number of readers. It is safe for concurrent use.
 type Feed struct {
 	mu      sync.Mutex
@@ -93,10 +96,19 @@ type Subscription struct {
 	next uint64
 }
 
+// Position is the id of the change that the reader saw last.
+func (s *Subscription) Position() uint64 { return s.next - 1 }
+
 // Next waits for the next change. It ends with [ErrReset] when changes were
-// missed, and with the context's error.
-func (s *Subscription) Next(ctx context.Context) (Change, error) {
+// missed, with [ErrEnded] when ended is closed (it may be nil), and with the
+// context's error.
+func (s *Subscription) Next(ctx context.Context, ended <-chan struct{}) (Change, error) {
 	for {
+		select {
+		case <-ended:
+			return Change{}, ErrEnded
+		default:
+		}
 		c, wake, err := s.feed.at(s.next)
 		switch {
 		case err != nil:
@@ -108,6 +120,8 @@ func (s *Subscription) Next(ctx context.Context) (Change, error) {
 		}
 		select {
 		case <-wake:
+		case <-ended:
+			return Change{}, ErrEnded
 		case <-ctx.Done():
 			return Change{}, ctx.Err()
 		}

@@ -48,21 +48,21 @@ func TestSubscribe(t *testing.T) {
 				defer cancel()
 				s := f.Subscribe(tt.after)
 				if tt.reset {
-					if _, err := s.Next(ctx); !errors.Is(err, live.ErrReset) {
+					if _, err := s.Next(ctx, nil); !errors.Is(err, live.ErrReset) {
 						t.Fatalf("Next: %v, want ErrReset", err)
 					}
 				}
 				for _, id := range tt.want {
-					c, err := s.Next(ctx)
+					c, err := s.Next(ctx, nil)
 					if err != nil || c.ID != id || c.Data != int(id-first) {
 						t.Fatalf("Next: %+v, %v, want %d", c, err, id)
 					}
 				}
 				time.AfterFunc(time.Second, func() { f.Publish(live.Change{Kind: live.KindShed, Shed: "x"}) })
-				if c, err := s.Next(ctx); err != nil || c.Shed != "x" {
+				if c, err := s.Next(ctx, nil); err != nil || c.Shed != "x" {
 					t.Fatalf("Next after waiting: %+v, %v", c, err)
 				}
-				if _, err := s.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := s.Next(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("Next with nothing new: %v", err)
 				}
 			})
@@ -82,7 +82,7 @@ func TestManyReadersAndPublishers(t *testing.T) {
 		readers.Go(func() {
 			last := uint64(0)
 			for {
-				c, err := s.Next(ctx)
+				c, err := s.Next(ctx, nil)
 				switch {
 				case errors.Is(err, live.ErrReset):
 				case err != nil:
@@ -143,7 +143,7 @@ func TestOutlets(t *testing.T) {
 		})
 		seen := map[string]live.OutletsChange{}
 		for range 2 {
-			c, err := s.Next(t.Context())
+			c, err := s.Next(t.Context(), nil)
 			if err != nil || c.Kind != live.KindOutlets {
 				t.Fatal(c, err)
 			}
@@ -159,7 +159,7 @@ func TestOutlets(t *testing.T) {
 		}
 		short, stop := context.WithTimeout(t.Context(), 10*time.Second)
 		defer stop()
-		if c, err := s.Next(short); !errors.Is(err, context.DeadlineExceeded) {
+		if c, err := s.Next(short, nil); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("nothing new, yet %+v, %v", c, err)
 		}
 		cancel()
@@ -177,7 +177,7 @@ func BenchmarkPublish(b *testing.B) {
 				s := f.Subscribe(0)
 				wg.Go(func() {
 					for {
-						if _, err := s.Next(ctx); err != nil && !errors.Is(err, live.ErrReset) {
+						if _, err := s.Next(ctx, nil); err != nil && !errors.Is(err, live.ErrReset) {
 							return
 						}
 					}

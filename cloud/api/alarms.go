@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/cloud/book"
+)
+
+type alarmsInput struct {
+	State    string `query:"state" default:"all" enum:"open,cleared,all"`
+	Shed     string `query:"shed" maxLength:"63" doc:"absent: every shed"`
+	Severity string `query:"severity" enum:"critical,major,minor,warning" doc:"absent: every severity"`
+	Cursor   string `query:"cursor" maxLength:"20" doc:"next of the page before"`
+	Limit    int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
+}
+
+type alarmsOutput struct {
+	Body struct {
+		Alarms []book.Alarm `json:"alarms" doc:"the newest in the book first"`
+		Next   string       `json:"next" doc:"cursor of the next page; empty on the last"`
+	}
+}
+
+// alarmPath names an alarm in a path.
+type alarmPath struct {
+	ID string `path:"id" maxLength:"26" doc:"alarm id"`
+}
+
+type alarmOutput struct {
+	Body book.Alarm
+}
+
+type alarmHistoryOutput struct {
+	Body struct {
+		book.Alarm
+		History []book.HistoryEntry `json:"history" doc:"oldest first"`
+	}
+}
+
+type acknowledgeInput struct {
+	alarmPath
+	Body *struct {
+		Comment string `json:"comment,omitempty" maxLength:"2000"`
+	}
+}
+
+type commentInput struct {
+	alarmPath
+	Body struct {
+		Comment string `json:"comment" minLength:"1" maxLength:"2000"`
+	}
+}
+
+type evidenceInput struct {
+	alarmPath
+	N int `path:"n" minimum:"0" maximum:"999"`
+}
+
+type evidenceOutput struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (s *Server) alarmRoutes(api huma.API) {
+	handle(s, api, operation(http.MethodGet, "/alarms", "list-alarms", "Alarms by page", http.StatusBadRequest), s.alarms)
+	handle(s, api, operation(http.MethodGet, "/alarms/{id}", "get-alarm", "One alarm with its history", http.StatusNotFound), s.alarm)
+	handle(s, api, operation(http.MethodPost, "/alarms/{id}/acknowledge", "acknowledge-alarm",
+		"Take note of an alarm. It neither clears the alarm nor resets a trip; the first one counts", http.StatusNotFound), s.acknowledge)
+	handle(s, api, operation(http.MethodPost, "/alarms/{id}/comment", "comment-alarm", "Leave a comment", http.StatusNotFound), s.comment)
+	handle(s, api, operation(http.MethodGet, "/alarms/{id}/evidence/{n}", "get-evidence", "One picture of an alarm, JPEG", http.StatusNotFound), s.evidence)
+}
+
+func (s *Server) alarms(ctx context.Context, in *alarmsInput) (*alarmsOutput, error) {
+	q := book.AlarmQuery{Shed: in.Shed, Cursor: in.Cursor, Limit: in.Limit}
+	if in.State != "all" {
+		q.State = book.AlarmState(in.State)
+	}
+	if in.Severity != "" {
+		if err := q.Severity.UnmarshalText([]byte(in.Severity)); err != nil || q.Severity == shedguard.SeverityCleared {
+			return nil, huma.Error400BadRequest("severity: want critical, major, minor or warning")
+		}
+	}
+	page, next, err := s.opts.Book.Alarms(ctx, q)
+	out := &alarmsOutput{}
+	out.Body.Alarms, out.Body.Next = page, next
+	return out, err
+}
+
+func (s *Server) alarm(ctx context.Context, in *alarmPath) (*alarmHistoryOutput, error) {
+	a, err := s.opts.Book.Alarm(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	history, err := s.opts.Book.History(ctx, in.ID)
+	out := &alarmHistoryOutput{}
+	out.Body.Alarm, out.Body.History = a, history
+	return out, err
+}
+
+func (s *Server) acknowledge(ctx context.Context, in *acknowledgeInput) (*alarmOutput, error) {
+	comment := ""
+	if in.Body != nil {
+		comment = in.Body.Comment
+	}
+	a, err := s.opts.Book.Acknowledge(ctx, in.ID, who(ctx).name, comment, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &alarmOutput{Body: a}, s.audit(ctx, who(ctx).name, "acknowledge", in.ID, in.Body)
+}
+
+func (s *Server) comment(ctx context.Context, in *commentInput) (*alarmOutput, error) {
+	a, err := s.opts.Book.Comment(ctx, in.ID, who(ctx).name, in.Body.Comment, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &alarmOutput{Body: a}, s.audit(ctx, who(ctx).name, "comment", in.ID, in.Body)
+}
+
+func (s *Server) evidence(ctx context.Context, in *evidenceInput) (*evidenceOutput, error) {
+	jpeg, err := s.opts.Book.Evidence(ctx, in.ID, in.N)
+	return &evidenceOutput{ContentType: "image/jpeg", Body: jpeg}, err
+}

@@ -1,0 +1,23 @@
+// Package api is the collector's HTTP interface: the JSON API under /api/v1,
+// the stream of changes, the page, health and metrics.
+//
+// # Rules
+//
+// Errors are RFC 9457 problem details; what is wrong with a request is listed
+// member by member. Everything but login, /healthz and the page wants a
+// session, a cookie that scripts cannot read. A request of another site is
+// refused. Instants are RFC 3339 in UTC with milliseconds at most.
+//
+// # Commands
+//
+// A command is kept in the book, sent, and its reply waited for. Nothing sent
+// while a gateway is away waits for it: a shed whose gateway is not connected
+// is answered at once with 409. An answer of 504 means that the gateway may or
+// may not have acted; the shed's next status tells.
+//
+// # Caveats
+//
+// /metrics answers only a client on this machine that was not forwarded by a
+// proxy. Attempts to log in are limited by user and by address; the address
+// behind a proxy is believed only of a proxy on this machine.
+package api
