@@ -74,6 +74,7 @@ func urgency(e *shedguard.Event) shedguard.Severity {
 
 // writeAlarms commits events with one fsync. It runs on the owner's goroutine.
 func (o *Outbox) writeAlarms(ps []*put) {
+	o.attach()
 	var fresh []*entry // in the order of their keys
 	o.mu.Lock()
 	batch := make(map[string]*entry, len(ps))
@@ -228,6 +229,7 @@ func (o *Outbox) load(ctx context.Context, bucket []byte, recs []record) ([]reco
 	bad := make(map[uint64]error)
 	var err error
 	doErr := o.do(ctx, func() {
+		o.attach()
 		err = o.view(func(tx *bolt.Tx) error {
 			good, bad = nil, make(map[uint64]error)
 			b := tx.Bucket(bucket)

@@ -57,7 +57,7 @@ func openBolt(path string, maxBytes int64) (file, error) {
 	if int64(int(maxBytes)) == maxBytes {
 		maxSize = int(maxBytes)
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, MaxSize: maxSize})
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: 100 * time.Millisecond, FreelistType: bolt.FreelistMapType, MaxSize: maxSize})
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +112,6 @@ func (o *Outbox) view(f func(*bolt.Tx) error) error {
 
 func (o *Outbox) access(f func(file) error) error {
 	if o.file == nil {
-		o.attach()
-	}
-	if o.file == nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		return errors.New(o.diskError)
@@ -139,6 +136,9 @@ func (o *Outbox) maxFileBytes() int64 {
 // and a fresh one started. On any other fault o.file stays nil.
 func (o *Outbox) attach() {
 	for range 2 {
+		if o.file != nil {
+			return
+		}
 		err := guarded(func() error { return verify(o.path) })
 		var db file
 		if err == nil {
@@ -160,7 +160,6 @@ func (o *Outbox) attach() {
 		case err == nil:
 			o.file = db
 			o.adopt(found)
-			return
 		case errors.Is(err, errBroken) || errors.Is(err, berrors.ErrInvalid) ||
 			errors.Is(err, berrors.ErrVersionMismatch) || errors.Is(err, berrors.ErrChecksum):
 			o.setFileAside(err)
@@ -241,6 +240,13 @@ func scan(tx *bolt.Tx) (*contents, error) {
 // adopt adds what a file holds to what is in memory already.
 func (o *Outbox) adopt(c *contents) {
 	o.mu.Lock()
+	if n := len(c.alarms); n > 0 && len(o.alarms) > 0 && o.alarms[0].rec.key <= c.alarms[n-1].rec.key {
+		// The clock stood behind the file's: what waits in memory is younger.
+		for _, e := range o.alarms {
+			e.rec.key += c.alarms[n-1].rec.key
+		}
+		o.nextAlarm += c.alarms[n-1].rec.key
+	}
 	for _, e := range c.alarms {
 		if known := o.ids[e.rec.id]; known != nil {
 			o.gone = append(o.gone, e.rec.key) // the one in memory is written again
@@ -254,13 +260,14 @@ func (o *Outbox) adopt(c *contents) {
 		o.nextAlarm = max(o.nextAlarm, e.rec.key+1)
 	}
 	slices.SortFunc(o.alarms, func(a, b *entry) int { return entryByKey(a, b.rec.key) })
-	if len(c.items) > 0 {
-		// What waits in memory is younger than what is on disk.
-		next := c.items[len(c.items)-1].key + 1
-		for _, it := range o.items {
-			it.key += next
+	if n := len(c.items); n > 0 {
+		if len(o.items) > 0 && o.items[0].key <= c.items[n-1].key {
+			for _, it := range o.items {
+				it.key += c.items[n-1].key
+			}
+			o.nextItem += c.items[n-1].key
 		}
-		o.nextItem += next
+		o.nextItem = max(o.nextItem, c.items[n-1].key+1)
 		o.items = append(c.items, o.items...)
 		for _, it := range c.items {
 			o.liveBytes += int64(it.size)
@@ -430,9 +437,7 @@ func (c *Counters) most(d Counters) {
 // commit brings the file up to date with the memory. It runs on the owner's
 // goroutine; without news it does not touch the disk.
 func (o *Outbox) commit() error {
-	if o.file == nil {
-		o.attach()
-	}
+	o.attach()
 	err := o.commitOnce()
 	if err != nil && (errors.Is(err, errBroken) || o.shed()) {
 		err = o.commitOnce()

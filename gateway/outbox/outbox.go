@@ -192,8 +192,11 @@ func openWith(path string, opts Options, open opener) (*Outbox, error) {
 		wake: make(chan struct{}, 1), flush: make(chan struct{}, 1),
 		stop: make(chan struct{}), ended: make(chan struct{}),
 		ids: make(map[string]*entry), boots: make(map[string]int64),
-		nextAlarm: 1, nextItem: 1,
 	}
+	// Keys that start from the time do not meet those of a file that cannot be
+	// read yet.
+	o.nextAlarm = uint64(max(time.Now().UnixMilli(), 1)) << 20 //nolint:gosec // not negative
+	o.nextItem = o.nextAlarm
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		o.diskFailed(fmt.Errorf("make folder: %w", err))
 	}

@@ -20,9 +20,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var boot = ulid.Make().String()
 
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
 func open(tb testing.TB, path string, change ...func(*outbox.Options)) *outbox.Outbox {
 	tb.Helper()
-	opts := outbox.Options{BootID: boot, FlushEvery: time.Hour, Log: slog.New(slog.DiscardHandler)}
+	opts := outbox.Options{BootID: boot, FlushEvery: time.Hour, Log: discard()}
 	for _, c := range change {
 		c(&opts)
 	}

@@ -188,6 +188,20 @@ func put(tb testing.TB, o *outbox.Outbox) string {
 	return e.ID
 }
 
+// record puts lines as a record of their own behind the key after, and returns
+// its key: what was read once is not joined with what comes later.
+func record(tb testing.TB, o *outbox.Outbox, after uint64, lines []byte) uint64 {
+	tb.Helper()
+	if err := o.PutTelemetry(context.Background(), outbox.Telemetry{Synced: true, Lines: lines}); err != nil {
+		tb.Fatal(err)
+	}
+	rs, err := o.Telemetry(context.Background(), after, 1)
+	if err != nil || len(rs) != 1 {
+		tb.Fatalf("read back: %d records, %v", len(rs), err)
+	}
+	return rs[0].Key
+}
+
 func waitFor(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(limit); !ok(); {
@@ -200,7 +214,7 @@ func waitFor(tb testing.TB, what string, ok func() bool) {
 
 func TestAlarmRaisedWhileTheBrokerIsDownArrives(t *testing.T) {
 	server := mosquittotest.Start(t)
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	u, _ := run(t, opts)
 	waitFor(t, "connection", u.Connected)
 	server.Kill()
@@ -221,7 +235,7 @@ func TestAlarmRaisedWhileTheBrokerIsDownArrives(t *testing.T) {
 func TestUnacknowledgedAlarmIsSentAgain(t *testing.T) {
 	server := mosquittotest.Start(t)
 	c := newCollector(t, server.Addr())
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	u, _ := run(t, opts)
 	id := put(t, opts.Outbox)
 	c.event(shedguard.ClassAlarm, id)
@@ -237,7 +251,7 @@ func TestUnacknowledgedAlarmIsSentAgain(t *testing.T) {
 func TestCleanEndSaysStopped(t *testing.T) {
 	server := mosquittotest.Start(t)
 	c := newCollector(t, server.Addr())
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	_, stop := run(t, opts)
 	s := c.status(shedguard.GatewayOnline)
 	if s.BootID != opts.BootID || s.Conn != 1 || s.Version != "test" {
@@ -305,7 +319,7 @@ func TestLastWill(t *testing.T) {
 	server := mosquittotest.Start(t)
 	c := newCollector(t, server.Addr())
 	p := newProxy(t, server.Addr())
-	opts := options(t, "tcp://"+p.l.Addr().String())
+	opts := options(t, "mqtt://"+p.l.Addr().String())
 	run(t, opts)
 	c.status(shedguard.GatewayOnline)
 	p.cut()
@@ -322,16 +336,11 @@ func TestAlarmPassesBacklog(t *testing.T) {
 	const backlog = 20_000
 	server := mosquittotest.Start(t, "max_queued_messages 0")
 	c := newCollector(t, server.Addr())
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	short := []byte("outlet,shed=S1,outlet=3 watts=389.1 1732366800000000000\n")
-	for i := range backlog {
-		// Each is read at once, so that no two are joined into one record.
-		if err := opts.Outbox.PutTelemetry(t.Context(), outbox.Telemetry{Synced: true, Lines: short}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := opts.Outbox.Telemetry(t.Context(), uint64(i), 1); err != nil {
-			t.Fatal(err)
-		}
+	var at uint64
+	for range backlog {
+		at = record(t, opts.Outbox, at, short)
 	}
 	if n := opts.Outbox.Stats().Telemetry; n != backlog {
 		t.Fatalf("%d records in the backlog, want %d", n, backlog)
@@ -352,7 +361,7 @@ func TestAlarmPassesBacklog(t *testing.T) {
 
 func TestBrokerRestartLosesNothing(t *testing.T) {
 	server := mosquittotest.Start(t)
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	opts.RequireAck = false
 	u, _ := run(t, opts)
 	for i := range 3 {
@@ -375,7 +384,7 @@ func TestBrokerRestartLosesNothing(t *testing.T) {
 
 func TestKickAfterConnackIsNotAStorm(t *testing.T) {
 	server := mosquittotest.Start(t)
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	u, err := uplink.New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -405,7 +414,7 @@ func TestKickAfterConnackIsNotAStorm(t *testing.T) {
 func TestCommands(t *testing.T) {
 	server := mosquittotest.Start(t)
 	c := newCollector(t, server.Addr())
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	opts.Kinds = []string{shedguard.CommandStop, shedguard.CommandStart, shedguard.CommandGetState}
 	opts.Handle = func(_ context.Context, cmd shedguard.Command) (any, error) {
 		switch cmd.Kind {
@@ -460,17 +469,13 @@ func TestCommands(t *testing.T) {
 func TestPoisonIsSetAsideAndBlocksNothing(t *testing.T) {
 	server := mosquittotest.Start(t, "max_packet_size 4000") // a longer packet costs the connection
 	c := newCollector(t, server.Addr())
-	opts := options(t, "tcp://"+server.Addr())
+	opts := options(t, "mqtt://"+server.Addr())
 	opts.RequireAck = false
 	long := []byte(strings.Repeat("outlet,shed=S1,outlet=3 watts=389.1 1732366800000000000\n", 100))
 	short := []byte("outlet,shed=S1,outlet=4 watts=1 1732366800000000000\n")
-	for i, b := range [][]byte{long, short} {
-		if err := opts.Outbox.PutTelemetry(t.Context(), outbox.Telemetry{Synced: true, Lines: b}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := opts.Outbox.Telemetry(t.Context(), uint64(i), 1); err != nil { // not to be joined
-			t.Fatal(err)
-		}
+	var at uint64
+	for _, b := range [][]byte{long, short} {
+		at = record(t, opts.Outbox, at, b)
 	}
 	u, _ := run(t, opts)
 	id := put(t, opts.Outbox)

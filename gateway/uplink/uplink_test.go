@@ -129,7 +129,7 @@ func bubble(t *testing.T, f func(t *testing.T, b *broker, u *uplink.Uplink, opts
 			t.Fatal(err)
 		}
 		opts := uplink.Options{
-			Broker: "tcp://broker.example:1883", Shed: shed, BootID: boot, RequireAck: true, Outbox: o,
+			Broker: "mqtt://broker.example:1883", Shed: shed, BootID: boot, RequireAck: true, Outbox: o,
 			Status: func() shedguard.Status { return shedguard.Status{} },
 			Clock:  func() shedguard.ClockQuality { return shedguard.ClockSynced },
 			Log:    slog.New(slog.DiscardHandler),
@@ -262,14 +262,10 @@ func TestPoisonedAlarmIsPutOffNotLost(t *testing.T) {
 
 func TestAlarmGoesBeforeTelemetry(t *testing.T) {
 	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		var at uint64
 		for i := range 50 {
 			line := fmt.Appendf(nil, "outlet,shed=S1 watts=%d 1732366800000000000\n", i)
-			if err := opts.Outbox.PutTelemetry(t.Context(), outbox.Telemetry{Synced: true, Lines: line}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := opts.Outbox.Telemetry(t.Context(), uint64(i), 1); err != nil {
-				t.Fatal(err)
-			}
+			at = record(t, opts.Outbox, at, line)
 		}
 		id := put(t, opts.Outbox)
 		b.answer = func(topic string, _ []byte) verdict {
