@@ -1,0 +1,279 @@
+package guard
+
+import (
+	"slices"
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+// maxPending is how many relay operations, and how many session steps, an
+// outlet keeps while the queue of changes is full.
+const maxPending = 64
+
+// Change is everything that holds of one subject now, and what happened to it
+// since its last Change.
+type Change struct {
+	Subject string    // "outlet/3"; "bus/main" for a bus; "enable_line" for the enable line and the watchdog
+	Outlet  int       // 0 when the subject is not an outlet
+	At      time.Time // of the sample or the tick
+	// Decisions is all that stands or is latched; what is not in it has passed.
+	Decisions []protect.Decision
+	// Judged is false as long as the lack of a decision says nothing: see
+	// protect.Verdict.
+	Judged bool
+	// Err tells more of a bus or relay fault.
+	Err error
+
+	// The rest is of outlets only.
+	State      shedguard.OutletState
+	Closed     bool
+	Operations []Operation   // of the relay, oldest first
+	Steps      []SessionStep // of sessions, oldest first
+	Latched    protect.Causes
+	Heat       float64
+	Record     session.Record // what of the sessions must outlive a restart
+}
+
+// Operation is one operation of a relay.
+type Operation struct {
+	Closed        bool
+	Why           string // a cause, "session", "command" or "start"
+	At            time.Time
+	SampleToRelay time.Duration // from the deciding sample to the confirmed relay, 0 when no sample decided
+	Verified      bool          // the latch was read back and agrees
+}
+
+// SessionStep is one step of a session.
+type SessionStep struct {
+	Type    string // one of the session events
+	Session shedguard.Session
+}
+
+// Sample is one reading on its way to telemetry.
+type Sample struct {
+	Reading   shedguard.Reading
+	Fresh     bool      // taken now; else Reading is the last good one
+	At        time.Time // when the outlet was looked at
+	Celsius   float64
+	CelsiusAt time.Time // zero: no thermometer, or no value yet
+	State     shedguard.OutletState
+	Closed    bool
+	EnergyWh  float64 // of the session that runs
+}
+
+// OutletView is an outlet as it was when its last sample was judged.
+type OutletView struct {
+	Outlet         int
+	State          shedguard.OutletState
+	Reading        shedguard.Reading
+	Celsius        float64
+	CelsiusAt      time.Time
+	Closed         bool // what the relay was told
+	SwitchedAt     time.Time
+	Heat           float64
+	Latched        protect.Causes
+	Verdict        protect.Verdict
+	Session        shedguard.Session // that runs, if Running
+	Running        bool
+	MeterErr       error // why the last read failed
+	ThermometerErr error
+	RelayErr       error // why the relay does not obey
+}
+
+// pending is what has not been sent of an outlet yet.
+type pending struct {
+	subject    string
+	marked     bool
+	operations []Operation
+	steps      []SessionStep
+	missed     int64
+
+	sent    signature
+	refresh time.Time
+	keep    time.Time
+}
+
+// signature is what makes a change when it differs.
+type signature struct {
+	state  shedguard.OutletState
+	closed bool
+	failed bool
+	siren  bool
+	n      int
+	list   [16]mark
+}
+
+type mark struct {
+	cause             shedguard.Cause
+	standing, latched bool
+}
+
+func (p *pending) operated(op Operation) {
+	p.marked = true
+	if len(p.operations) == maxPending {
+		p.missed++
+		return
+	}
+	p.operations = append(p.operations, op)
+}
+
+func (p *pending) stepped(out *session.Outcome) {
+	add := func(happened bool, typ string) {
+		if !happened {
+			return
+		}
+		p.marked = true
+		if len(p.steps) == maxPending {
+			p.missed++
+			return
+		}
+		p.steps = append(p.steps, SessionStep{Type: typ, Session: out.Session})
+	}
+	add(out.Began, shedguard.EventSessionBegun)
+	add(out.Phase, shedguard.EventSessionPhase)
+	add(out.Ended, shedguard.EventSessionEnded)
+}
+
+// mark marks the outlet when something about it changed, and from time to time
+// while something stands or a session runs.
+func (o *outlet) mark(now time.Time) {
+	sig := signature{state: o.outcome.Outlet, closed: o.in.Closed, failed: o.failure != nil, siren: o.siren}
+	for i, d := range o.verdict.Decisions() {
+		if i < len(sig.list) {
+			sig.list[i] = mark{d.Cause, d.Standing, d.Latched}
+			sig.n++
+		}
+	}
+	_, running := o.session.Session()
+	switch {
+	case sig != o.sent,
+		(sig.n > 0 || sig.failed) && !now.Before(o.refresh),
+		running && !now.Before(o.keep):
+		o.marked = true
+		o.sent = sig
+	}
+}
+
+// emit sends the change of a marked outlet, or leaves it marked.
+func (g *Guard) emit(o *outlet, now time.Time) {
+	if !o.marked {
+		return
+	}
+	if len(g.changes) == cap(g.changes) { // another line may still be faster: see below
+		g.deferred.Add(1)
+		return
+	}
+	c := Change{
+		Subject: o.subject, Outlet: o.number, At: now,
+		Decisions: slices.Clone(o.verdict.Decisions()), Judged: o.verdict.Judged(), Err: o.failure,
+		State: o.outcome.Outlet, Closed: o.in.Closed, Operations: o.operations, Steps: o.steps,
+		Latched: o.protect.Latched(), Heat: o.protect.Heat(), Record: o.session.Record(),
+	}
+	if o.failure != nil {
+		c.Decisions = append(c.Decisions, o.relayFailed(now))
+	}
+	select {
+	case g.changes <- c:
+		g.missed.Add(o.missed)
+		o.marked, o.operations, o.steps, o.missed = false, nil, nil, 0
+		o.refresh, o.keep = now.Add(refreshEvery), now.Add(keepEvery)
+	default:
+		g.deferred.Add(1)
+	}
+}
+
+// stream sends a sample to telemetry, or drops and counts it.
+func (g *Guard) stream(o *outlet, now time.Time) {
+	s := Sample{
+		Reading: o.sample.Reading, Fresh: o.sample.Fresh, At: now, Celsius: o.sample.Celsius, CelsiusAt: o.sample.CelsiusAt,
+		State: o.outcome.Outlet, Closed: o.in.Closed,
+	}
+	if running, ok := o.session.Session(); ok {
+		s.EnergyWh = running.EnergyWh
+	}
+	select {
+	case g.samples <- s:
+	default:
+		g.dropped.Add(1)
+	}
+}
+
+// publish puts the outlet's view where Snapshot finds it, unless Snapshot is
+// copying at this moment.
+func (g *Guard) publish(l *line, o *outlet) {
+	if !l.viewing.TryLock() {
+		g.late.Add(1)
+		return
+	}
+	l.views[o.place] = o.view()
+	l.viewing.Unlock()
+}
+
+func (o *outlet) view() OutletView {
+	v := OutletView{
+		Outlet: o.number, State: o.outcome.Outlet, Reading: o.sample.Reading,
+		Celsius: o.sample.Celsius, CelsiusAt: o.sample.CelsiusAt,
+		Closed: o.in.Closed, SwitchedAt: o.in.SwitchedAt,
+		Heat: o.protect.Heat(), Latched: o.protect.Latched(), Verdict: o.verdict,
+		MeterErr: o.sample.Err, ThermometerErr: o.sample.ThermometerErr, RelayErr: o.failure,
+	}
+	v.Session, v.Running = o.session.Session()
+	return v
+}
+
+// Changes is the queue of changes. One goroutine reads it.
+func (g *Guard) Changes() <-chan Change { return g.changes }
+
+// Samples is the queue of samples for telemetry.
+func (g *Guard) Samples() <-chan Sample { return g.samples }
+
+// Snapshot is a copy of every outlet, in the order of their numbers.
+func (g *Guard) Snapshot() []OutletView {
+	var all []OutletView
+	for _, l := range g.lines {
+		l.viewing.Lock()
+		all = append(all, l.views...)
+		l.viewing.Unlock()
+	}
+	slices.SortFunc(all, func(a, b OutletView) int { return a.Outlet - b.Outlet })
+	return all
+}
+
+// part is a fault of something that is not an outlet.
+type part struct {
+	subject string
+	cause   shedguard.Cause
+	since   time.Time
+	err     error
+	marked  bool
+	refresh time.Time
+}
+
+// report sends the fault of a part when it comes, goes, and each second while
+// it stands.
+func (g *Guard) report(p *part, since, now time.Time, err error) {
+	if (err == nil) != (p.err == nil) {
+		p.marked, p.since = true, since
+	}
+	p.err = err
+	if !p.marked && (err == nil || now.Before(p.refresh)) {
+		return
+	}
+	c := Change{Subject: p.subject, At: now, Judged: true, Err: err}
+	if err != nil {
+		c.Decisions = []protect.Decision{{
+			Cause: p.cause, Severity: shedguard.SeverityCritical, Action: shedguard.ActionNone,
+			Value: now.Sub(p.since).Seconds(), Unit: "s", Since: p.since, At: p.since, Standing: true,
+		}}
+	}
+	select {
+	case g.changes <- c:
+		p.marked, p.refresh = false, now.Add(refreshEvery)
+	default:
+		p.marked = true
+		g.deferred.Add(1)
+	}
+}

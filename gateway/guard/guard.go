@@ -1,0 +1,393 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/poll"
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+const (
+	// Stagger is the time between two closings anywhere in the shed, so that
+	// chargers do not start together.
+	Stagger = 2 * time.Second
+
+	// cutWithin is how long a relay may refuse to open before the enable line
+	// takes the supply from all of them.
+	cutWithin = 500 * time.Millisecond
+
+	verifyEvery  = time.Second      // relays are read back
+	refreshEvery = time.Second      // changes while something stands
+	keepEvery    = 10 * time.Second // changes for the sake of what outlives a restart
+	orderQueue   = 16
+	maxLines     = 64
+)
+
+// Outlet is one outlet and what is known of it from before.
+type Outlet struct {
+	Number  int
+	Limits  *protect.Limits
+	Session *session.Settings
+	Heat    float64        // protect.UnknownHeat when it was not kept
+	Latched protect.Causes // by the alarm book
+	Kept    session.Record // of the sessions
+}
+
+// Options are the parts of a guard.
+type Options struct {
+	Lines   []*poll.Line
+	Relays  *actuate.Relays
+	Outlets []Outlet
+	// Deadline and Enable are nil where there are none.
+	Deadline *actuate.Deadline
+	Enable   *actuate.Enable
+	// Watchdog is fed after each completed tick; it must not block. Nil where
+	// there is none.
+	Watchdog func() error
+	// NewID makes the ids of sessions that begin by plug.
+	NewID func() string
+	// ChangeQueue and SampleQueue are the lengths of the two queues.
+	ChangeQueue, SampleQueue int
+}
+
+// Guard protects the outlets of a shed.
+type Guard struct {
+	opts    Options
+	relays  *actuate.Relays
+	lines   []*line
+	owner   map[int]*line
+	changes chan Change
+	samples chan Sample
+
+	base      time.Time
+	nextClose atomic.Int64  // since base: the shed-wide stagger
+	done      atomic.Uint64 // a bit for each line that completed a tick
+	completed atomic.Uint64 // ticks that every line completed
+	last      atomic.Int64  // the last one, since base
+	feedErr   atomic.Pointer[error]
+
+	wantSiren, wantLamp atomic.Bool // by Sound
+	silenced            atomic.Bool
+	siren               atomic.Bool // what was written last
+
+	dropped, deferred, missed, relayMax, tickMax, late atomic.Int64
+}
+
+// line is a bus, its outlets, and what its goroutine owns.
+type line struct {
+	poll    *poll.Line
+	outlets []*outlet
+	byNo    [shedguard.MaxOutlets + 1]*outlet
+	orders  chan *order
+	visit   func(*poll.Sample) // bound once: a method value allocates
+	bit     uint64
+	first   bool // looks after the relays, the siren and the lamp for all
+	bus     part
+	fed     part // what complete feeds; of the first line
+	faulty  bool // a relay of an outlet on this line does not obey
+	sirens  bool // an outlet on this line asks for the siren
+	alarms  int  // how many of them
+	tend    time.Time
+	sounds  [2]bool // siren and lamp as written
+	unsure  bool    // the write of sounds failed
+
+	viewing sync.Mutex // guards views; held only to copy
+	views   []OutletView
+	asks    atomic.Bool // sirens, for the first line
+	fails   atomic.Bool // faulty, for the first line
+	uncut   atomic.Bool // an outlet that must be open cannot be opened
+}
+
+// New returns a guard. It does no input or output.
+func New(opts Options) (*Guard, error) {
+	g := &Guard{
+		opts: opts, relays: opts.Relays, owner: make(map[int]*line), base: time.Now(),
+		changes: make(chan Change, max(opts.ChangeQueue, 1)), samples: make(chan Sample, max(opts.SampleQueue, 1)),
+	}
+	var errs []error
+	check := func(ok bool, format string, args ...any) bool {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+		return ok
+	}
+	check(opts.NewID != nil, "new id: required")
+	check(len(opts.Lines) >= 1 && len(opts.Lines) <= maxLines, "lines: %d: want 1 to %d", len(opts.Lines), maxLines)
+	if !check(opts.Relays != nil, "relays: required") {
+		return nil, fmt.Errorf("guard: %w", errors.Join(errs...))
+	}
+	for i, p := range opts.Lines {
+		l := &line{
+			poll: p, orders: make(chan *order, orderQueue), bit: 1 << (i % maxLines), first: i == 0,
+			bus: part{subject: "bus/" + p.Name(), cause: shedguard.CauseBusFault},
+			fed: part{subject: "enable_line", cause: shedguard.CauseRelayFailed},
+		}
+		l.visit = func(s *poll.Sample) { g.visit(l, s) }
+		g.lines = append(g.lines, l)
+		for _, n := range p.Outlets() {
+			check(g.owner[n] == nil, "outlet %d: polled by two lines", n)
+			g.owner[n] = l
+		}
+	}
+	for i := range opts.Outlets {
+		o := &opts.Outlets[i]
+		l := g.owner[o.Number]
+		if !check(l != nil, "outlet %d: no meter polls it", o.Number) || !check(l.byNo[o.Number] == nil, "outlet %d: listed twice", o.Number) {
+			continue
+		}
+		check(opts.Relays.Has(o.Number), "outlet %d: has no relay", o.Number)
+		if !check(o.Limits != nil && o.Session != nil, "outlet %d: limits and session: required", o.Number) {
+			continue
+		}
+		if err := errors.Join(o.Limits.Validate(), o.Session.Validate()); err != nil {
+			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
+		}
+		out := newOutlet(o, opts.NewID)
+		out.place = len(l.outlets)
+		l.outlets = append(l.outlets, out)
+		l.byNo[o.Number] = out
+		l.views = append(l.views, out.view())
+	}
+	for _, l := range g.lines {
+		for _, n := range l.poll.Outlets() {
+			check(l.byNo[n] != nil, "outlet %d: polled, but has no limits", n)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, fmt.Errorf("guard: %w", errors.Join(errs...))
+	}
+	return g, nil
+}
+
+// Run protects until ctx ends, which is no error. Before it returns, for
+// whatever reason, all relays are written open; the error joins what went wrong
+// with what could not be opened.
+func (g *Guard) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range g.lines {
+		group.Go(func() error { return g.run(ctx, l) })
+	}
+	err := group.Wait()
+	if g.opts.Deadline != nil {
+		g.opts.Deadline.Stop() // after the relays: opening may hang as well
+	}
+	return err
+}
+
+// run is the life of one line. It opens all relays itself when it ends: another
+// line may hang.
+func (g *Guard) run(ctx context.Context, l *line) (err error) {
+	defer func() {
+		p := recover()
+		open := errors.Join(g.relays.OpenAll(), g.opts.Enable.Drop())
+		if p != nil {
+			err = fmt.Errorf("guard: line %s: panic: %v\n%s", l.poll.Name(), p, debug.Stack())
+		}
+		err = errors.Join(err, open)
+	}()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		timer.Reset(time.Until(l.poll.Next()))
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case o := <-l.orders:
+				g.carryOut(l, o)
+			case <-timer.C:
+				due = true
+			}
+		}
+		g.tick(l)
+	}
+}
+
+// Tick takes every line one step on the caller's goroutine: for tests and
+// benchmarks, and never while Run is running.
+func (g *Guard) Tick() {
+	for _, l := range g.lines {
+		g.answer(l)
+		g.tick(l)
+	}
+}
+
+// tick polls what is due on a line, and then looks after its relays.
+func (g *Guard) tick(l *line) {
+	began := time.Now()
+	l.poll.Tick(time.Now, l.visit)
+	now := time.Now()
+	l.count(g, now)
+	if l.first {
+		g.tend(l, now)
+		g.report(&l.fed, now, now, load(&g.feedErr))
+	}
+	since, err := l.poll.Fault()
+	g.report(&l.bus, since, now, err)
+	g.complete(l)
+	maximum(&g.tickMax, int64(time.Since(began)))
+}
+
+// count sums up what the outlets of a line ask of the first one.
+func (l *line) count(g *Guard, now time.Time) {
+	l.faulty, l.sirens = false, false
+	alarms, uncut := 0, false
+	for _, o := range l.outlets {
+		uncut = uncut || o.failure != nil && o.verdict.MustOpen() && now.Sub(o.failedAt) >= cutWithin
+		l.faulty = l.faulty || o.failedAt != (time.Time{})
+		if o.siren {
+			l.sirens = true
+			alarms++
+		}
+	}
+	if alarms > l.alarms {
+		g.silenced.Store(false) // silence holds until there is something new
+	}
+	l.alarms = alarms
+	l.asks.Store(l.sirens)
+	l.fails.Store(l.faulty)
+	l.uncut.Store(uncut)
+}
+
+// mayFeed reports whether every outlet that must be open could be opened. While
+// one could not, the enable line stands still: it takes the supply from all
+// coils, which is the only way left to open that one.
+func (g *Guard) mayFeed() bool {
+	for _, l := range g.lines {
+		if l.uncut.Load() {
+			return false
+		}
+	}
+	return true
+}
+
+// tend verifies the relays, and applies the siren and the lamp.
+func (g *Guard) tend(l *line, now time.Time) {
+	var sirens, faulty bool
+	for _, other := range g.lines {
+		sirens = sirens || other.asks.Load()
+		faulty = faulty || other.fails.Load()
+	}
+	if faulty || !now.Before(l.tend) {
+		// What it finds shows in the faults of the outlets, which are looked at
+		// with each sample.
+		_ = g.relays.Verify()
+		l.tend = now.Add(verifyEvery)
+	}
+	want := [2]bool{(sirens || g.wantSiren.Load()) && !g.silenced.Load(), g.wantLamp.Load()}
+	if want == l.sounds && !l.unsure {
+		return
+	}
+	err := errors.Join(g.relays.Siren(want[0]), g.relays.Lamp(want[1]))
+	l.sounds, l.unsure = want, err != nil // tried again with the next tick
+	g.siren.Store(want[0])
+}
+
+// complete feeds what watches the guard once every line has completed a tick.
+func (g *Guard) complete(l *line) {
+	full := uint64(1)<<len(g.lines) - 1
+	if len(g.lines) == maxLines {
+		full = ^uint64(0)
+	}
+	if g.done.Or(l.bit)|l.bit != full || !g.done.CompareAndSwap(full, 0) {
+		return
+	}
+	g.completed.Add(1)
+	now := time.Now()
+	g.last.Store(int64(now.Sub(g.base)))
+	if g.opts.Deadline != nil {
+		g.opts.Deadline.Kick()
+	}
+	var err error
+	if g.mayFeed() {
+		err = g.opts.Enable.Toggle()
+	}
+	if g.opts.Watchdog != nil {
+		if werr := g.opts.Watchdog(); werr != nil {
+			err = errors.Join(err, fmt.Errorf("watchdog: %w", werr))
+		}
+	}
+	if err == nil {
+		g.feedErr.Store(nil)
+	} else {
+		g.feedErr.Store(&err) // the first line reports it
+	}
+}
+
+func load(p *atomic.Pointer[error]) error {
+	if err := p.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Sound asks for the siren and the lamp for causes outside the guard, such as
+// an alarm that cannot be sent. It does not block; the next tick applies it.
+func (g *Guard) Sound(siren, lamp bool) {
+	if g.wantSiren.Swap(siren) != siren && siren {
+		g.silenced.Store(false)
+	}
+	g.wantLamp.Store(lamp)
+}
+
+// Silence stops the siren until there is a new reason for it.
+func (g *Guard) Silence() { g.silenced.Store(true) }
+
+// Siren reports whether the siren was told to sound.
+func (g *Guard) Siren() bool { return g.siren.Load() }
+
+// Stats are counts since New.
+type Stats struct {
+	Ticks          uint64        // completed by every line
+	LastTick       time.Duration // since the last one was completed; since New before the first
+	TickMax        time.Duration // longest tick of one line
+	RelayMax       time.Duration // longest time from a sample to the relay that it opened
+	SamplesDropped int64         // the sample queue was full
+	Deferred       int64         // changes that were put off because the queue was full
+	Missed         int64         // relay operations and session steps that were lost while it was full for long
+	ViewsLate      int64         // samples whose view was put off because Snapshot was copying
+}
+
+// Stats returns the counts. Any goroutine may ask.
+func (g *Guard) Stats() Stats {
+	return Stats{
+		Ticks:          g.completed.Load(),
+		LastTick:       time.Since(g.base) - time.Duration(g.last.Load()),
+		TickMax:        time.Duration(g.tickMax.Load()),
+		RelayMax:       time.Duration(g.relayMax.Load()),
+		SamplesDropped: g.dropped.Load(),
+		Deferred:       g.deferred.Load(),
+		Missed:         g.missed.Load(),
+		ViewsLate:      g.late.Load(),
+	}
+}
+
+// Lines are the counts of the buses, by name.
+func (g *Guard) Lines() map[string]poll.Stats {
+	m := make(map[string]poll.Stats, len(g.lines))
+	for _, l := range g.lines {
+		m[l.poll.Name()] = l.poll.Stats()
+	}
+	return m
+}
+
+// maximum raises v to x.
+func maximum(v *atomic.Int64, x int64) {
+	for {
+		old := v.Load()
+		if x <= old || v.CompareAndSwap(old, x) {
+			return
+		}
+	}
+}

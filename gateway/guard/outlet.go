@@ -1,0 +1,179 @@
+package guard
+
+import (
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/poll"
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+// Why a relay was operated, when it was not for a cause.
+const (
+	whySession = "session"
+	whyCommand = "command"
+	whyStart   = "start" // the first closing since the gateway started
+)
+
+// outlet is what the goroutine of its line owns of it.
+type outlet struct {
+	number   int
+	place    int // in line.views
+	limits   *protect.Limits
+	settings *session.Settings
+	protect  protect.State
+	session  session.State
+
+	in      protect.Input
+	verdict protect.Verdict
+	outcome session.Outcome
+	sample  poll.Sample
+
+	began    bool // it was closed since the gateway started
+	siren    bool
+	failure  error     // why its relay does not obey
+	failedAt time.Time // since when; zero while it obeys
+	pending
+}
+
+func newOutlet(o *Outlet, newID func() string) *outlet {
+	return &outlet{
+		number: o.Number, limits: o.Limits, settings: o.Session,
+		protect: protect.NewState(o.Heat, o.Latched), session: session.NewState(o.Number, o.Kept, newID),
+		pending: pending{subject: shedguard.OutletSubject(o.Number), marked: true},
+		sample:  poll.Sample{Reading: shedguard.Reading{Outlet: o.Number, Quality: shedguard.QualityStale}, Err: poll.ErrNotTried},
+	}
+}
+
+// visit is the straight line of one sample.
+func (g *Guard) visit(l *line, s *poll.Sample) {
+	now := time.Now()
+	o := l.byNo[s.Reading.Outlet]
+	o.sample = *s
+	g.step(o, now, whySession)
+	g.publish(l, o)
+	g.emit(o, now)
+	g.stream(o, now)
+	g.answer(l)
+}
+
+// step judges an outlet once and operates its relay.
+func (g *Guard) step(o *outlet, now time.Time, why string) {
+	s := &o.sample
+	closed := g.relays.Closed(o.number)
+	in := &o.in
+	dropped := in.Closed && !closed
+	if dropped { // the expander was lost or reset: its outlets are open
+		in.SwitchedAt = now
+		o.operated(Operation{Why: string(shedguard.CauseRelayFailed), At: now})
+	}
+	in.Reading, in.Fresh = s.Reading, s.Fresh
+	in.Celsius, in.CelsiusAt = s.Celsius, s.CelsiusAt
+	if s.Thermometer && in.ThermometerPolling.IsZero() {
+		in.ThermometerPolling = now
+	}
+	in.Closed = closed
+
+	o.verdict = o.limits.Next(&o.protect, in, now)
+	if o.verdict.MustOpen() && closed {
+		// Before anything else.
+		g.open(o, string(o.verdict.Decisions()[0].Cause), now)
+	}
+	o.judgeRelay(g.relays.Fault(o.number), now)
+
+	held := o.verdict.MustOpen()
+	allowed := s.Fresh && s.Reading.Quality == shedguard.QualityGood && o.verdict.Judged() && !held && o.failure == nil
+	// One bad reading does not open an outlet, but it begins anew the wait of
+	// one that is open.
+	usable := in.Closed || s.Reading.Quality == shedguard.QualityGood
+	o.outcome = o.settings.Next(&o.session, &session.Input{
+		Permit:    usable && o.verdict.Judged() && !held && o.failure == nil,
+		Tripped:   held && !o.verdict.Suspends(),
+		Suspended: o.verdict.Suspends() || dropped,
+		Fault:     o.failure != nil,
+		Reading:   s.Reading,
+		Fresh:     s.Fresh,
+		MayClose:  allowed && g.mayClose(now),
+	}, now)
+	o.stepped(&o.outcome)
+	switch {
+	case in.Closed && !o.outcome.Close:
+		g.open(o, why, time.Time{})
+		o.judgeRelay(g.relays.Fault(o.number), now)
+	case !in.Closed && o.outcome.Close && allowed && g.claimClose(now):
+		if !o.began && why == whySession {
+			why = whyStart
+		}
+		g.close(o, why, now)
+		o.judgeRelay(g.relays.Fault(o.number), now)
+	}
+	o.mark(now)
+}
+
+// open opens an outlet's relay. The sample that decided, if one did, is now:
+// the time since it was on the bus is measured.
+func (g *Guard) open(o *outlet, why string, decided time.Time) {
+	err := g.relays.Open(o.number)
+	done := time.Now()
+	op := Operation{Why: why, At: done, Verified: err == nil}
+	if !decided.IsZero() && o.in.Fresh {
+		op.SampleToRelay = done.Sub(o.in.Reading.At)
+		maximum(&g.relayMax, int64(op.SampleToRelay))
+	}
+	o.in.Closed, o.in.SwitchedAt = false, done
+	o.operated(op)
+}
+
+func (g *Guard) close(o *outlet, why string, now time.Time) {
+	err := g.relays.Close(o.number)
+	if err != nil {
+		// It was written open again, or its expander is lost, which shows.
+		o.operated(Operation{Why: string(shedguard.CauseRelayFailed), At: now, Verified: g.relays.Fault(o.number) == nil})
+		return
+	}
+	o.began = true
+	o.in.Closed, o.in.SwitchedAt = true, time.Now()
+	o.operated(Operation{Closed: true, Why: why, At: o.in.SwitchedAt, Verified: true})
+}
+
+// judgeRelay notes whether the relay obeys, and whether the siren must sound.
+func (o *outlet) judgeRelay(err error, now time.Time) {
+	if err != nil && o.failedAt.IsZero() {
+		o.failedAt = now
+	}
+	if err == nil && !o.failedAt.IsZero() {
+		o.failedAt = time.Time{}
+		// What could not be confirmed before is confirmed now.
+		o.operated(Operation{Why: string(shedguard.CauseRelayFailed), At: now, Verified: true})
+	}
+	o.failure = err
+	o.siren = err != nil && o.verdict.MustOpen()
+	for i := range o.verdict.Decisions() {
+		o.siren = o.siren || o.verdict.Decisions()[i].Cause == shedguard.CauseRelayWelded
+	}
+}
+
+// relayFailed is the decision about a relay that does not obey.
+func (o *outlet) relayFailed(now time.Time) protect.Decision {
+	d := protect.Decision{
+		Cause: shedguard.CauseRelayFailed, Severity: shedguard.SeverityCritical, Action: shedguard.ActionNone,
+		Value: now.Sub(o.failedAt).Seconds(), Unit: "s", Since: o.failedAt, At: o.failedAt, Standing: true,
+	}
+	if o.siren {
+		d.Action = shedguard.ActionSiren
+	}
+	return d
+}
+
+// mayClose reports whether the shed's stagger allows a closing.
+func (g *Guard) mayClose(now time.Time) bool {
+	return int64(now.Sub(g.base)) >= g.nextClose.Load()
+}
+
+// claimClose takes the shed's next closing, or reports that another line has
+// just taken it.
+func (g *Guard) claimClose(now time.Time) bool {
+	at, next := int64(now.Sub(g.base)), g.nextClose.Load()
+	return at >= next && g.nextClose.CompareAndSwap(next, at+int64(Stagger))
+}
