@@ -175,8 +175,8 @@ func (r *Relays) Open(outlet int) error {
 	return nil
 }
 
-// Close closes an outlet's relay and returns once the latch was read back. On
-// an error the outlet is commanded open again.
+// Close verifies the outlet's expander, closes the relay and returns once the
+// latch was read back. On an error the outlet is commanded open.
 func (r *Relays) Close(outlet int) error {
 	o, err := r.outlet(outlet)
 	if err != nil {
@@ -185,7 +185,11 @@ func (r *Relays) Close(outlet int) error {
 	if r.sealed.Load() {
 		return fmt.Errorf("close outlet %d: %w", outlet, ErrSealed)
 	}
-	if err := o.on.fail(); err != nil {
+	err = o.on.fail()
+	if err == nil {
+		err = o.on.verify() // a chip that was reset takes the latch and drives nothing
+	}
+	if err != nil {
 		return fmt.Errorf("close outlet %d: %w", outlet, err)
 	}
 	o.on.want.Or(o.bit)
@@ -331,11 +335,11 @@ func (e *expander) settle() error {
 			}
 			continue
 		}
-		err = fmt.Errorf("%s: %w", e.name, err)
-		e.fault.Store(&err)
+		fault := fmt.Errorf("%s: %w", e.name, err)
+		e.fault.Store(&fault)
 		e.lost = true
 		e.want.And(^e.relays) // what comes back, comes back open
-		return err
+		return fault
 	}
 }
 
