@@ -168,14 +168,14 @@ func newView(s *shedguard.ShedState, w *words, dead bool) *view {
 		if text == "" {
 			text = string(a.Cause)
 		}
-		v.Alarms = append(v.Alarms, alarmView{a.Severity.String(), w.pick(severityText(a.Severity)), text, stamp(a.RaisedAt)})
+		v.Alarms = append(v.Alarms, alarmView{a.Severity.String(), w.pick(a.Severity.Text()), text, stamp(a.RaisedAt)})
 	}
 	for i := range s.Outlets {
 		o := &s.Outlets[i]
 		out := outletView{
 			Number: o.Outlet,
 			Class:  o.State.String(),
-			State:  w.pick(stateText(o.State)),
+			State:  w.pick(o.State.Text()),
 			Values: o.Quality == shedguard.QualityGood || o.Quality == shedguard.QualitySuspect,
 			Watts:  fmt.Sprintf("%.0f", o.Watts),
 			Volts:  fmt.Sprintf("%.1f", o.Volts),
@@ -190,7 +190,7 @@ func newView(s *shedguard.ShedState, w *words, dead bool) *view {
 		}
 		var causes []string
 		for _, c := range o.Latched {
-			causes = append(causes, w.pick(causeText(c)))
+			causes = append(causes, w.pick(c.Text()))
 		}
 		out.Latched = strings.Join(causes, ", ")
 		v.AnyLatched = v.AnyLatched || len(causes) > 0
