@@ -44,7 +44,7 @@ function dateFormat(locale: Locale, opts: Intl.DateTimeFormatOptions): Intl.Date
   return f
 }
 
-/** Hours and minutes, and the date too when it is not today's. */
+/** Hours and minutes, and the date too when it is neither today's nor of the last twelve hours. */
 export function clock(s: string | number | null | undefined, locale: Locale, now: number, seconds = false): string {
   const t = typeof s === 'number' ? s : instant(s)
   if (t === undefined) return dash
@@ -52,7 +52,8 @@ export function clock(s: string | number | null | undefined, locale: Locale, now
   if (seconds) time.second = '2-digit'
   const day = new Date(t)
   const today = new Date(now)
-  if (day.toDateString() === today.toDateString()) return dateFormat(locale, time).format(t)
+  const near = t <= now && now - t < 43_200_000
+  if (near || day.toDateString() === today.toDateString()) return dateFormat(locale, time).format(t)
   const date: Intl.DateTimeFormatOptions = { month: locale === 'en' ? 'short' : 'numeric', day: 'numeric' }
   if (day.getFullYear() !== today.getFullYear()) date.year = 'numeric'
   return dateFormat(locale, { ...date, ...time }).format(t)

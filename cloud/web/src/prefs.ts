@@ -33,10 +33,11 @@ export function readPrefs(stored: string | null, languages: readonly string[]): 
 }
 
 function load(): Prefs {
+  const languages = globalThis.navigator?.languages ?? [] // there is none where the unit tests run
   try {
-    return readPrefs(localStorage.getItem(key), navigator.languages)
+    return readPrefs(localStorage.getItem(key), languages)
   } catch {
-    return readPrefs(null, navigator.languages) // storage is forbidden: nothing is remembered
+    return readPrefs(null, languages) // storage is forbidden: nothing is remembered
   }
 }
 

@@ -68,6 +68,7 @@ export const en = {
     outletCount: '{n} {state}',
     seen: 'last heard {age} ago',
     never: 'never heard',
+    lastKnown: 'Last known:',
   },
   shed: {
     outlets: 'Outlets',
@@ -92,7 +93,7 @@ export const en = {
     energy: 'Energy',
     energyHint: 'this session',
     age: 'Value age',
-    ageOf: '{age} old',
+    ageOf: '{age} ago',
     staleFrom: 'Stale: from {time}',
     noValue: 'No value received',
     held: 'Held open by: {causes}',

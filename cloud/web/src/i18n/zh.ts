@@ -70,6 +70,7 @@ export const zh: Messages = {
     outletCount: '{state} {n}',
     seen: '{age}前有消息',
     never: '从未收到消息',
+    lastKnown: '离线前：',
   },
   shed: {
     outlets: '插座',

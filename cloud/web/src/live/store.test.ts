@@ -1,0 +1,207 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import type { Alarm, AlarmPage, Live, Shed } from '../api/types'
+import { announceWithin, byUrgency, createStore, staleAfter } from './store'
+
+const start = Date.UTC(2026, 10, 23, 8)
+
+function alarm(id: string, more: Partial<Alarm> = {}): Alarm {
+  const at = new Date(Date.now()).toISOString()
+  return {
+    alarm_id: id,
+    shed: 's1',
+    shed_name: 'S 1',
+    subject: 'outlet/3',
+    cause: 'overcurrent',
+    severity: 'major',
+    level: 2,
+    state: 'open',
+    raised_at: at,
+    received_at: at,
+    value: 14,
+    limit: 10,
+    unit: 'A',
+    action: 'tripped',
+    latched: true,
+    text: { zh: '', en: '' },
+    acknowledged: null,
+    ...more,
+  }
+}
+
+function shed(id: string, more: Partial<Shed> = {}): Shed {
+  return { shed: id, name: id, place: '', state: 'online', version: '', clock: 'synced', boot_id: '', outlets: [], open_alarms: 0, worst: '', ...more }
+}
+
+const frame = (event: string, data: unknown) => ({ event, data: JSON.stringify(data), id: '1' })
+
+describe('store', () => {
+  let sheds: Shed[]
+  let page: AlarmPage
+  const api = {
+    sheds: vi.fn(async () => sheds),
+    alarms: vi.fn(async () => page),
+    now: () => Date.now(),
+  }
+  beforeEach(() => {
+    vi.useFakeTimers({ now: start })
+    vi.clearAllMocks()
+    sheds = [shed('s1', { open_alarms: 1 })]
+    page = { alarms: [alarm('A')], next: null }
+  })
+  afterEach(() => void vi.useRealTimers())
+
+  it('loads sheds and open alarms without sounding for what was there before', async () => {
+    const s = createStore(api)
+    await s.load()
+    expect(s.state.loaded).toBe(true)
+    expect(s.openCount.value).toBe(1)
+    expect(s.state.announced).toEqual([])
+  })
+
+  it('keeps an error until a load succeeds', async () => {
+    const s = createStore(api)
+    api.sheds.mockRejectedValueOnce(new Error('away'))
+    await expect(s.load()).rejects.toThrow('away')
+    expect(s.state.error).toBeInstanceOf(Error)
+    expect(s.state.loaded).toBe(false)
+    await s.load()
+    expect(s.state.error).toBeUndefined()
+  })
+
+  it('announces a new critical or major alarm once, and no other', async () => {
+    const s = createStore(api)
+    await s.load()
+    s.handlers.message(frame('alarm', alarm('B')))
+    s.handlers.message(frame('alarm', alarm('B', { value: 15 })))
+    expect(s.state.announced.map((a) => a.alarm_id)).toEqual(['B'])
+    const quiet: Record<string, Partial<Alarm>> = {
+      minor: { severity: 'minor' },
+      acknowledged: { acknowledged: { by: 'x', at: '' } },
+      cleared: { state: 'cleared' },
+      old: { raised_at: new Date(start - announceWithin - 1).toISOString(), received_at: new Date(start - announceWithin - 1).toISOString() },
+    }
+    for (const [name, more] of Object.entries(quiet)) s.handlers.message(frame('alarm', alarm(name, more)))
+    expect(s.state.announced.map((a) => a.alarm_id)).toEqual(['B'])
+  })
+
+  it('announces what was raised while the stream was away', async () => {
+    const s = createStore(api)
+    await s.load()
+    page = { alarms: [alarm('A'), alarm('while-away', { severity: 'critical' })] }
+    s.handlers.message({ event: 'reset', data: '', id: '5' })
+    await vi.advanceTimersByTimeAsync(0)
+    expect(s.state.announced.map((a) => a.alarm_id)).toEqual(['while-away'])
+  })
+
+  for (const [name, more] of Object.entries({ acknowledged: { acknowledged: { by: 'x', at: '' } }, cleared: { state: 'cleared' as const } })) {
+    it(`is silent again when the alarm is ${name}`, async () => {
+      const s = createStore(api)
+      await s.load()
+      s.handlers.message(frame('alarm', alarm('B')))
+      s.handlers.message(frame('alarm', alarm('B', more)))
+      expect(s.state.announced).toEqual([])
+    })
+  }
+
+  it('a cleared alarm leaves, and the sheds are counted again once for a burst', async () => {
+    const s = createStore(api)
+    await s.load()
+    api.sheds.mockClear()
+    sheds = [shed('s1', { open_alarms: 20 })]
+    for (let i = 0; i < 20; i++) s.handlers.message(frame('alarm', alarm('N' + i)))
+    s.handlers.message(frame('alarm', alarm('A', { state: 'cleared' })))
+    expect(s.state.open.has('A')).toBe(false)
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(api.sheds).toHaveBeenCalledOnce()
+    expect(s.openCount.value).toBe(20)
+  })
+
+  it('a change that arrives while loading is newer than the answer', async () => {
+    const s = createStore(api)
+    await s.load()
+    let answer!: (p: AlarmPage) => void
+    api.alarms.mockReturnValueOnce(new Promise((r) => (answer = r)))
+    const loading = s.load()
+    s.handlers.message(frame('alarm', alarm('A', { state: 'cleared' })))
+    s.handlers.message(frame('alarm', alarm('B')))
+    answer({ alarms: [alarm('A')] })
+    await loading
+    expect([...s.state.open.keys()]).toEqual(['B'])
+  })
+
+  it('an answer that was overtaken is dropped', async () => {
+    const s = createStore(api)
+    let slow!: (p: AlarmPage) => void
+    api.alarms.mockReturnValueOnce(new Promise((r) => (slow = r)))
+    const first = s.load()
+    page = { alarms: [alarm('new')] }
+    await s.load()
+    slow({ alarms: [alarm('old')] })
+    await first
+    expect([...s.state.open.keys()]).toEqual(['new'])
+  })
+
+  it('keeps the younger of two values and says when it is stale', () => {
+    const s = createStore(api)
+    const at = (t: number): Live => ({ outlet: 3, watts: t, at: new Date(t).toISOString() })
+    s.handlers.message(frame('outlets', { shed: 's1', outlets: [at(start)] }))
+    s.handlers.message(frame('outlets', { shed: 's1', outlets: [at(start - 5_000)] }))
+    expect(s.state.live.get('s1')!.get(3)!.watts).toBe(start)
+    expect(s.isStale(new Date(start - staleAfter).toISOString())).toBe(false)
+    expect(s.isStale(new Date(start - staleAfter - 1).toISOString())).toBe(true)
+    expect(s.isStale(undefined)).toBe(true)
+    expect(s.isStale('0001-01-01T00:00:00Z')).toBe(true)
+  })
+
+  it('says since when the connection is away: the last time it was heard', () => {
+    const s = createStore(api)
+    s.handlers.open(true)
+    vi.setSystemTime(start + 10_000)
+    s.handlers.heard()
+    vi.setSystemTime(start + 45_000)
+    s.handlers.lost()
+    vi.setSystemTime(start + 90_000)
+    s.handlers.lost()
+    expect(s.state.link).toBe('lost')
+    expect(s.state.lostAt).toBe(start + 10_000)
+    s.handlers.open(true)
+    expect(s.state.link).toBe('live')
+  })
+
+  it('reads everything afresh when a stream opens without an id to resume from', async () => {
+    const s = createStore(api)
+    s.handlers.open(false)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(api.alarms).toHaveBeenCalledOnce()
+    s.handlers.open(true)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(api.alarms).toHaveBeenCalledOnce()
+  })
+
+  it('survives a message that it cannot read', () => {
+    const s = createStore(api)
+    s.handlers.message({ event: 'alarm', data: '{', id: '2' })
+    s.handlers.message({ event: 'of a newer version', data: '{}', id: '3' })
+    expect(s.state.open.size).toBe(0)
+  })
+
+  it('forgets everything with the session', async () => {
+    const s = createStore(api)
+    await s.load()
+    s.clear()
+    expect(s.state.open.size + s.state.sheds.size).toBe(0)
+    expect(s.state.loaded).toBe(false)
+  })
+})
+
+it('byUrgency: severity first, then what nobody has taken, then the newest', () => {
+  const list = [
+    alarm('minor', { severity: 'minor', raised_at: '2026-11-23T08:09:00Z' }),
+    alarm('major-taken', { acknowledged: { by: 'x', at: '' }, raised_at: '2026-11-23T08:08:00Z' }),
+    alarm('major-old', { raised_at: '2026-11-23T08:00:00Z' }),
+    alarm('critical', { severity: 'critical', raised_at: '2026-11-23T07:00:00Z' }),
+    alarm('major-new', { raised_at: '2026-11-23T08:05:00Z' }),
+    alarm('odd', { severity: 'of a newer version' as never }),
+  ]
+  expect(list.sort(byUrgency).map((a) => a.alarm_id)).toEqual(['critical', 'major-new', 'major-old', 'major-taken', 'minor', 'odd'])
+})
