@@ -26,8 +26,8 @@ type alarmsOutput struct {
 	}
 }
 
-// alarmPath names an alarm in a path.
-type alarmPath struct {
+// AlarmPath names an alarm in a path.
+type AlarmPath struct {
 	ID string `path:"id" maxLength:"26" doc:"alarm id"`
 }
 
@@ -43,21 +43,21 @@ type alarmHistoryOutput struct {
 }
 
 type acknowledgeInput struct {
-	alarmPath
+	AlarmPath
 	Body *struct {
 		Comment string `json:"comment,omitempty" maxLength:"2000"`
 	}
 }
 
 type commentInput struct {
-	alarmPath
+	AlarmPath
 	Body struct {
 		Comment string `json:"comment" minLength:"1" maxLength:"2000"`
 	}
 }
 
 type evidenceInput struct {
-	alarmPath
+	AlarmPath
 	N int `path:"n" minimum:"0" maximum:"999"`
 }
 
@@ -91,7 +91,7 @@ func (s *Server) alarms(ctx context.Context, in *alarmsInput) (*alarmsOutput, er
 	return out, err
 }
 
-func (s *Server) alarm(ctx context.Context, in *alarmPath) (*alarmHistoryOutput, error) {
+func (s *Server) alarm(ctx context.Context, in *AlarmPath) (*alarmHistoryOutput, error) {
 	a, err := s.opts.Book.Alarm(ctx, in.ID)
 	if err != nil {
 		return nil, err

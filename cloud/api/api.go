@@ -168,7 +168,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", s.health)
 	metrics := promhttp.HandlerFor(append(prometheus.Gatherers{s.opts.Registry}, s.opts.More...), promhttp.HandlerOpts{})
 	mux.Handle("GET /metrics", onlyHere(metrics))
-	mux.Handle("GET /", servePage(s.opts.Page))
+	mux.Handle("/", servePage(s.opts.Page))
 	return s.guard(s.sessions.LoadAndSave(mux))
 }
 
@@ -198,7 +198,7 @@ func (s *Server) problem(ctx context.Context, operation string, err error) error
 	var known huma.StatusError
 	switch {
 	case errors.As(err, &known):
-		return known
+		return err // as it is: it may carry headers
 	case errors.Is(err, book.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, book.ErrInvalid):

@@ -11,6 +11,18 @@ import (
 // servePage serves the built page. A path that is no file is a place within
 // the page and gets index.html; a missing asset is missing.
 func servePage(page fs.FS) http.Handler {
+	serve := pageHandler(page)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			writeProblem(w, http.StatusMethodNotAllowed, "the page is only read")
+			return
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
+
+func pageHandler(page fs.FS) http.Handler {
 	if page == nil {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -27,8 +27,8 @@ type shedsOutput struct {
 	}
 }
 
-// shedPath names a shed in a path.
-type shedPath struct {
+// ShedPath names a shed in a path.
+type ShedPath struct {
 	Shed string `path:"shed" maxLength:"63" doc:"shed id"`
 }
 
@@ -40,7 +40,7 @@ type shedOutput struct {
 }
 
 type nameInput struct {
-	shedPath
+	ShedPath
 	Body struct {
 		Name  *string `json:"name,omitempty" minLength:"1" maxLength:"200" doc:"name for people"`
 		Place *string `json:"place,omitempty" maxLength:"200" doc:"where it stands"`
@@ -48,7 +48,7 @@ type nameInput struct {
 }
 
 type commandInput struct {
-	shedPath
+	ShedPath
 	Body struct {
 		Kind string         `json:"kind" pattern:"^[a-z_]{1,40}$" doc:"start, stop, reset_trip, get_state, …"`
 		Args map[string]any `json:"args,omitempty" doc:"as the kind wants them"`
@@ -65,7 +65,7 @@ type commandOutput struct {
 }
 
 type seriesInput struct {
-	shedPath
+	ShedPath
 	Measurement string    `query:"measurement" default:"outlet" enum:"outlet,feeder,climate,camera,gateway"`
 	Field       string    `query:"field" required:"true" pattern:"^[A-Za-z_][A-Za-z0-9_]{0,63}$" doc:"watts, amps, volts, …"`
 	Outlet      int       `query:"outlet" minimum:"0" maximum:"256" doc:"0 or absent: every outlet"`
@@ -126,7 +126,7 @@ func (s *Server) sheds(ctx context.Context, _ *none) (*shedsOutput, error) {
 	return out, err
 }
 
-func (s *Server) shed(ctx context.Context, in *shedPath) (*shedOutput, error) {
+func (s *Server) shed(ctx context.Context, in *ShedPath) (*shedOutput, error) {
 	shed, err := s.opts.Book.Shed(ctx, in.Shed)
 	if err != nil {
 		return nil, err

@@ -346,8 +346,7 @@ func (b *Book) History(ctx context.Context, id string) ([]HistoryEntry, error) {
 		err := rows.Scan(&at, &received, &h.Type, &data, &h.By, &h.Text)
 		if err == nil && data != nil {
 			err = json.Unmarshal(data, &a)
-			h.By, h.Severity, h.Value = a.By, a.Severity, a.Value
-			h.Message = &a.Text
+			h.By, h.Severity, h.Value, h.Message = a.By, &a.Severity, &a.Value, &a.Text
 			if a.Clock == shedguard.ClockUnsynced {
 				at = received
 			}

@@ -106,13 +106,13 @@ type Acknowledgement struct {
 
 // HistoryEntry is one event in the life of an alarm.
 type HistoryEntry struct {
-	At       time.Time          `json:"at"`
-	Type     string             `json:"type" doc:"raised, updated, acknowledged, cleared, comment"`
-	By       string             `json:"by"`
-	Text     string             `json:"text" doc:"what a person wrote; empty for an event"`
-	Message  *shedguard.Text    `json:"message" doc:"the event's text; null for what a person did"`
-	Severity shedguard.Severity `json:"severity"`
-	Value    float64            `json:"value"`
+	At       time.Time           `json:"at"`
+	Type     string              `json:"type" doc:"raised, updated, acknowledged, cleared, comment"`
+	By       string              `json:"by"`
+	Text     string              `json:"text" doc:"what a person wrote; empty for an event"`
+	Message  *shedguard.Text     `json:"message,omitempty" doc:"the event's text; absent for what a person did"`
+	Severity *shedguard.Severity `json:"severity,omitempty" doc:"absent for what a person did"`
+	Value    *float64            `json:"value,omitempty" doc:"absent for what a person did"`
 }
 
 // AlarmQuery picks alarms, newest first.

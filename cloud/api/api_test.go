@@ -1,0 +1,679 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/cloud/api"
+	"github.com/shedguard/shedguard/cloud/auth"
+	"github.com/shedguard/shedguard/cloud/book"
+	"github.com/shedguard/shedguard/cloud/live"
+	"github.com/shedguard/shedguard/cloud/series"
+)
+
+func TestMain(m *testing.M) {
+	// database/sql ends its opener a moment after Close returned.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
+}
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const (
+	boot     = "01KAAAAAAAAAAAAAAAAAAAAAA1"
+	password = "correct horse battery"
+)
+
+func id(n int) string { return fmt.Sprintf("%026d", n) }
+
+// fakeStore answers with two series and remembers what it was asked.
+type fakeStore struct {
+	asked series.Query
+	err   error
+}
+
+func (f *fakeStore) Range(_ context.Context, q series.Query) ([]series.Series, error) {
+	f.asked = q
+	return []series.Series{{
+		Tags:    map[string]string{"shed": "shed-1", "outlet": "3"},
+		Buckets: []series.Bucket{{At: noon, Min: 1, Mean: 2, Max: 3, Count: 9}, {At: noon.Add(time.Minute), Min: 4, Mean: 5, Max: 6, Count: 9}},
+	}, {Tags: map[string]string{"shed": "shed-1", "outlet": "4"}}}, f.err
+}
+
+func (f *fakeStore) Latest(_ context.Context, _ string, tags map[string]string, _ time.Duration) ([]series.Latest, error) {
+	tags["outlet"] = "3"
+	return []series.Latest{
+		{Field: "volts", Tags: tags, Value: 221.5, At: noon},
+		{Field: "watts", Tags: tags, Value: 389.25, At: noon.Add(time.Second)},
+		{Field: "state", Tags: tags, Value: 3, At: noon},
+		{Field: "amps_max", Tags: tags, Value: 2, At: noon},
+		{Field: "volts", Tags: map[string]string{"outlet": "x"}, Value: 1, At: noon},
+	}, f.err
+}
+
+// rig is an API with everything behind it that is not a fake.
+type rig struct {
+	*httptest.Server
+	api    *api.Server
+	book   *book.Book
+	feed   *live.Feed
+	store  *fakeStore
+	log    *bytes.Buffer
+	client *http.Client
+
+	reply  func(context.Context, string, shedguard.Command) (shedguard.Reply, error)
+	health map[string]error
+}
+
+func newRig(tb testing.TB, page fstest.MapFS) *rig {
+	tb.Helper()
+	r := &rig{feed: live.New(16, time.Now()), store: &fakeStore{}, log: &bytes.Buffer{}}
+	var err error
+	if r.book, err = book.Open(tb.Context(), book.Options{Path: filepath.Join(tb.TempDir(), "book.db")}); err != nil {
+		tb.Fatal(err)
+	}
+	n := 0
+	opts := api.Options{
+		Book: r.book, Series: r.store, Feed: r.feed, Version: "v1.2.3", Registry: prometheus.NewRegistry(),
+		Log: slog.New(slog.NewTextHandler(r.log, nil)),
+		NewID: func() string {
+			n++
+			return id(9000 + n)
+		},
+		Command: func(ctx context.Context, shed string, c shedguard.Command) (shedguard.Reply, error) {
+			return r.reply(ctx, shed, c)
+		},
+		Health: func(context.Context) map[string]error { return r.health },
+	}
+	if page != nil {
+		opts.Page = page
+	}
+	if r.api, err = api.New(opts); err != nil {
+		tb.Fatal(err)
+	}
+	r.Server = httptest.NewServer(r.api)
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r.client = r.Client()
+	r.client.Jar = jar
+	tb.Cleanup(func() {
+		r.api.EndStreams()
+		r.client.CloseIdleConnections()
+		r.Close()
+		if err := r.book.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	if err := r.book.AddUser(tb.Context(), book.User{Name: "admin", Role: api.RoleAdmin, PasswordHash: auth.Hash(password), CreatedAt: noon}); err != nil {
+		tb.Fatal(err)
+	}
+	return r
+}
+
+// do makes a request and returns status and body.
+func (r *rig) do(tb testing.TB, method, path, body string, headers ...string) (int, string, http.Header) {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), method, r.URL+path, strings.NewReader(body))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := r.client.Do(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return res.StatusCode, string(b), res.Header
+}
+
+func (r *rig) login(tb testing.TB) {
+	tb.Helper()
+	if status, body, _ := r.do(tb, http.MethodPost, "/api/v1/login", `{"user":"admin","password":"`+password+`"}`); status != http.StatusNoContent {
+		tb.Fatalf("login: %d %s", status, body)
+	}
+}
+
+// fill puts a shed that is online with two alarms, and one that is away.
+func (r *rig) fill(tb testing.TB) {
+	tb.Helper()
+	ctx := tb.Context()
+	status := shedguard.Status{
+		State: shedguard.GatewayOnline, BootID: boot, Conn: 1, Version: "v9", ConfigHash: "c0ffee", Clock: shedguard.ClockSynced,
+		Outlets: []shedguard.OutletSummary{{Outlet: 3, State: shedguard.StateTripped, Latched: []shedguard.Cause{shedguard.CauseOvercurrent}}, {Outlet: 4, State: shedguard.StateReady}},
+	}
+	if _, err := r.book.PutStatus(ctx, "shed-1", status, noon, false); err != nil {
+		tb.Fatal(err)
+	}
+	status.State = shedguard.GatewayOffline
+	if _, err := r.book.PutStatus(ctx, "shed-2", status, noon, false); err != nil {
+		tb.Fatal(err)
+	}
+	for n := 1; n <= 3; n++ {
+		a := shedguard.Alarm{
+			ID: id(n), Cause: shedguard.CauseOvercurrent, Severity: shedguard.Severity(n), Level: n, RaisedAt: noon, Since: noon.Add(-time.Second),
+			Value: 25.5, Limit: 10.5, Unit: "A", Action: shedguard.ActionTripped, Latched: true, Evidence: []string{},
+			Text:  shedguard.Text{ZH: "过流", EN: "overcurrent"},
+			Stamp: shedguard.Stamp{Clock: shedguard.ClockSynced, BootID: boot, Seq: uint64(n)},
+		}
+		e, err := shedguard.NewEvent(id(100+n), shedguard.Source("shed-1"), shedguard.EventAlarmRaised, "outlet/3", noon, a)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := r.book.PutEvent(ctx, e, noon.Add(time.Minute)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	a := shedguard.Alarm{
+		ID: id(3), Cause: shedguard.CauseOvercurrent, RaisedAt: noon, Action: shedguard.ActionNone,
+		Stamp: shedguard.Stamp{Clock: shedguard.ClockSynced, BootID: boot, Seq: 4},
+	}
+	e, err := shedguard.NewEvent(id(200), shedguard.Source("shed-1"), shedguard.EventAlarmCleared, "outlet/3", noon.Add(time.Hour), a)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := r.book.PutEvent(ctx, e, noon.Add(time.Hour)); err != nil {
+		tb.Fatal(err)
+	}
+	if err := r.book.PutEvidence(ctx, "shed-1", id(1), 0, []byte("\xff\xd8jpeg"), noon); err != nil {
+		tb.Fatal(err)
+	}
+	if err := r.book.DeadLetter(ctx, book.DeadLetter{At: noon, Shed: "shed-1", Topic: "shedguard/v1/shed-1/alarm", Reason: "not JSON", Payload: []byte("{")}); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// What a reader of the API gets, byte for byte.
+func TestGolden(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill(t)
+	r.login(t)
+	r.reply = func(_ context.Context, shed string, c shedguard.Command) (shedguard.Reply, error) {
+		if shed != "shed-1" || c.BootID != boot || c.By != "admin" || c.ExpiresAt.Sub(c.IssuedAt) != 10*time.Second || c.Validate() != nil {
+			return shedguard.Reply{}, fmt.Errorf("command %+v", c)
+		}
+		if c.Kind == shedguard.CommandResetTrip {
+			return shedguard.Reply{ID: c.ID, Error: shedguard.Refuse(shedguard.CodeCauseStands, "%s", c.Args)}, nil
+		}
+		return shedguard.Reply{ID: c.ID, OK: true, Result: json.RawMessage(`{"outlet":3}`)}, nil
+	}
+	now := regexp.MustCompile(`"20[0-9T:.+-]+Z"`)
+	for _, tt := range []struct {
+		name, method, path, body string
+		status                   int
+		times                    bool // replace instants that depend on the clock
+	}{
+		{name: "me", path: "/me", status: 200},
+		{name: "sheds", path: "/sheds", status: 200},
+		{name: "shed", path: "/sheds/shed-1", status: 200},
+		{name: "shed-unknown", path: "/sheds/shed-9", status: 404},
+		{name: "shed-named", method: "PATCH", path: "/sheds/shed-1", body: `{"name":"东门","place":"杭州"}`, status: 200},
+		{name: "alarms", path: "/alarms", status: 200},
+		{name: "alarms-open-critical", path: "/alarms?state=open&severity=critical&shed=shed-1&limit=1", status: 200},
+		{name: "alarms-paged", path: "/alarms?limit=1", status: 200},
+		{name: "alarms-bad", path: "/alarms?state=sleeping&limit=0&severity=worse", status: 422},
+		{name: "alarms-unknown-parameter", path: "/alarms?colour=red", status: 422},
+		{name: "alarms-bad-cursor", path: "/alarms?cursor=x", status: 400},
+		{name: "alarm", path: "/alarms/" + id(3), status: 200},
+		{name: "alarm-unknown", path: "/alarms/" + id(99), status: 404},
+		{name: "alarm-acknowledged", method: "POST", path: "/alarms/" + id(1) + "/acknowledge", body: `{"comment":"on my way"}`, status: 200, times: true},
+		{name: "alarm-acknowledged-bare", method: "POST", path: "/alarms/" + id(2) + "/acknowledge", status: 200, times: true},
+		{name: "alarm-acknowledged-unknown", method: "POST", path: "/alarms/" + id(99) + "/acknowledge", body: `{}`, status: 404},
+		{name: "alarm-commented", method: "POST", path: "/alarms/" + id(1) + "/comment", body: `{"comment":"cable hot"}`, status: 200, times: true},
+		{name: "alarm-commented-empty", method: "POST", path: "/alarms/" + id(1) + "/comment", body: `{"comment":""}`, status: 422},
+		{name: "alarm-history", path: "/alarms/" + id(1), status: 200, times: true},
+		{name: "evidence-unknown", path: "/alarms/" + id(1) + "/evidence/7", status: 404},
+		{name: "command", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"stop","args":{"outlet":3}}`, status: 200},
+		{name: "command-refused", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"reset_trip","args":{"outlet":3}}`, status: 200},
+		{name: "command-offline", method: "POST", path: "/sheds/shed-2/commands", body: `{"kind":"stop","args":{"outlet":3}}`, status: 409},
+		{name: "command-bad", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"STOP","args":[],"hurry":true}`, status: 422},
+		{name: "command-no-json", method: "POST", path: "/sheds/shed-1/commands", body: `{`, status: 400},
+		{name: "series", path: "/sheds/shed-1/series?field=watts&outlet=3&from=2026-03-01T12:00:00Z&to=2026-03-01T13:00:00Z&points=60", status: 200},
+		{name: "series-bad-span", path: "/sheds/shed-1/series?field=watts&from=2026-03-01T13:00:00Z&to=2026-03-01T12:00:00Z", status: 400},
+		{name: "series-bad", path: "/sheds/shed-1/series?measurement=moon&outlet=999&from=yesterday", status: 422},
+		{name: "series-unknown-shed", path: "/sheds/shed-9/series?field=watts", status: 404},
+		{name: "dead-letters", path: "/dead-letters", status: 200},
+		{name: "dead-letters-bad-cursor", path: "/dead-letters?cursor=x", status: 400},
+		{name: "audit", path: "/audit", status: 200, times: true},
+		{name: "no-such-path", path: "/moon", status: 404},
+		{name: "no-such-method", method: "DELETE", path: "/sheds/shed-1", status: 404},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.method == "" {
+				tt.method = http.MethodGet
+			}
+			status, body, header := r.do(t, tt.method, "/api/v1"+tt.path, tt.body)
+			if status != tt.status {
+				t.Errorf("status %d, want %d: %s", status, tt.status, body)
+			}
+			want := "application/json"
+			if tt.status >= 400 {
+				want = "application/problem+json"
+			}
+			if got := header.Get("Content-Type"); got != want {
+				t.Errorf("content type %q, want %q", got, want)
+			}
+			if tt.times {
+				body = now.ReplaceAllStringFunc(body, func(s string) string {
+					if strings.HasPrefix(s, `"2026-03-01T1`) {
+						return s
+					}
+					return `"NOW"`
+				})
+				body = regexp.MustCompile(`"address":"[^"]*"`).ReplaceAllString(body, `"address":"HERE"`)
+			}
+			var pretty bytes.Buffer
+			if err := json.Indent(&pretty, []byte(body), "", "  "); err != nil {
+				t.Fatalf("%v: %s", err, body)
+			}
+			golden := filepath.Join("testdata", tt.name+".json")
+			if *update {
+				if err := os.WriteFile(golden, pretty.Bytes(), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(string(b), pretty.String()); d != "" {
+				t.Errorf("(-golden +got):\n%s", d)
+			}
+		})
+	}
+	if q := r.store.asked; q.Tags["shed"] != "shed-1" || q.Tags["outlet"] != "3" || q.Field != "watts" || q.Points != 60 {
+		t.Errorf("store was asked %+v", q)
+	}
+	if _, body, header := r.do(t, http.MethodGet, "/api/v1/alarms/"+id(1)+"/evidence/0", ""); body != "\xff\xd8jpeg" || header.Get("Content-Type") != "image/jpeg" {
+		t.Errorf("evidence: %q %v", body, header)
+	}
+}
+
+func TestCommandFailures(t *testing.T) {
+	tests := map[string]struct {
+		err    error
+		status int
+		text   string
+	}{
+		"no link":  {fmt.Errorf("x: %w", api.ErrNotConnected), 503, "nothing was sent"},
+		"no reply": {fmt.Errorf("x: %w", api.ErrNoReply), 504, "whether it acted is not known"},
+		"late":     {context.DeadlineExceeded, 504, "whether it acted is not known"},
+		"broken":   {errors.New("secret detail"), 500, "internal error"},
+	}
+	r := newRig(t, nil)
+	r.fill(t)
+	r.login(t)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r.reply = func(context.Context, string, shedguard.Command) (shedguard.Reply, error) {
+				return shedguard.Reply{}, tt.err
+			}
+			status, body, _ := r.do(t, http.MethodPost, "/api/v1/sheds/shed-1/commands", `{"kind":"stop"}`)
+			if status != tt.status || !strings.Contains(body, tt.text) || strings.Contains(body, "secret") {
+				t.Errorf("%d %s, want %d with %q", status, body, tt.status, tt.text)
+			}
+		})
+	}
+	if !strings.Contains(r.log.String(), "secret detail") {
+		t.Error("what is not the client's doing was not logged")
+	}
+	r.store.err = errors.New("disk on fire")
+	if status, body, _ := r.do(t, http.MethodGet, "/api/v1/sheds/shed-1", ""); status != 500 || strings.Contains(body, "fire") {
+		t.Errorf("store fault: %d %s", status, body)
+	}
+}
+
+func TestWithoutLogin(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill(t)
+	for _, path := range []string{"/me", "/sheds", "/sheds/shed-1", "/sheds/shed-9", "/alarms", "/alarms/" + id(1), "/stream", "/dead-letters", "/audit", "/alarms/" + id(1) + "/evidence/0", "/sheds/shed-1/series?field=watts"} {
+		if status, body, _ := r.do(t, http.MethodGet, "/api/v1"+path, ""); status != http.StatusUnauthorized || !strings.Contains(body, "log in first") {
+			t.Errorf("GET %s: %d %s", path, status, body)
+		}
+	}
+	for _, path := range []string{"/logout", "/alarms/" + id(1) + "/acknowledge", "/alarms/" + id(1) + "/comment", "/sheds/shed-1/commands"} {
+		if status, body, _ := r.do(t, http.MethodPost, "/api/v1"+path, `{"kind":"stop","comment":"x"}`); status != http.StatusUnauthorized {
+			t.Errorf("POST %s: %d %s", path, status, body)
+		}
+	}
+	if status, _, _ := r.do(t, http.MethodGet, "/api/v1/me", "", "Cookie", "shedguard_session=made-up"); status != http.StatusUnauthorized {
+		t.Errorf("a made-up session: %d", status)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	r := newRig(t, nil)
+	_, _, header := r.do(t, http.MethodPost, "/api/v1/login", `{"user":"admin","password":"`+password+`"}`)
+	cookie := header.Get("Set-Cookie")
+	for _, want := range []string{"shedguard_session=", "HttpOnly", "SameSite=Lax", "Path=/"} {
+		if !strings.Contains(cookie, want) {
+			t.Errorf("cookie %q lacks %q", cookie, want)
+		}
+	}
+	if status, _, _ := r.do(t, http.MethodGet, "/api/v1/me", ""); status != 200 {
+		t.Errorf("me after login: %d", status)
+	}
+	stolen := strings.Split(cookie, ";")[0]
+	if status, body, _ := r.do(t, http.MethodPost, "/api/v1/logout", ""); status != 204 {
+		t.Errorf("logout: %d %s", status, body)
+	}
+	if status, _, _ := r.do(t, http.MethodGet, "/api/v1/me", "", "Cookie", stolen); status != 401 {
+		t.Errorf("the ended session still works: %d", status)
+	}
+	trail, err := r.book.AuditTrail(t.Context(), 10)
+	if err != nil || len(trail) != 2 || trail[0].Deed != "logout" || trail[1].Deed != "login" || trail[1].Address != "127.0.0.1" {
+		t.Errorf("audit trail %+v, %v", trail, err)
+	}
+}
+
+func TestLoginIsLimited(t *testing.T) {
+	r := newRig(t, nil)
+	wrong := func(user, from string) (int, http.Header) {
+		status, _, header := r.do(t, http.MethodPost, "/api/v1/login", `{"user":"`+user+`","password":"wrong"}`, "X-Forwarded-For", from)
+		return status, header
+	}
+	for i := range 10 {
+		if status, _ := wrong("admin", fmt.Sprintf("10.0.0.%d", i)); status != 401 {
+			t.Fatalf("attempt %d: %d", i, status)
+		}
+	}
+	status, header := wrong("admin", "10.0.1.1")
+	if status != 429 || header.Get("Retry-After") == "" {
+		t.Errorf("eleventh attempt on one user: %d, Retry-After %q", status, header.Get("Retry-After"))
+	}
+	if status, _, _ := r.do(t, http.MethodPost, "/api/v1/login", `{"user":"admin","password":"`+password+`"}`, "X-Forwarded-For", "10.0.1.2"); status != 429 {
+		t.Errorf("the right password while limited: %d", status)
+	}
+	for i := range 30 {
+		wrong(fmt.Sprint("user", i), "10.9.9.9")
+	}
+	if status, _ := wrong("another", "10.9.9.9"); status != 429 {
+		t.Errorf("thirty-first attempt from one address: %d", status)
+	}
+	if status, _ := wrong("another", "10.9.9.8"); status != 401 {
+		t.Errorf("another address: %d", status)
+	}
+}
+
+func TestGuard(t *testing.T) {
+	r := newRig(t, nil)
+	r.login(t)
+	t.Run("another site", func(t *testing.T) {
+		for _, h := range [][]string{{"Origin", "https://evil.example"}, {"Sec-Fetch-Site", "cross-site"}} {
+			if status, body, header := r.do(t, http.MethodPost, "/api/v1/logout", "", h...); status != 403 || header.Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%s: %d %s", h, status, body)
+			}
+		}
+	})
+	t.Run("headers", func(t *testing.T) {
+		_, _, h := r.do(t, http.MethodGet, "/api/v1/me", "")
+		for name, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
+		} {
+			if !strings.Contains(h.Get(name), want) {
+				t.Errorf("%s: %q, want %q", name, h.Get(name), want)
+			}
+		}
+	})
+	t.Run("long body", func(t *testing.T) {
+		body := `{"user":"` + strings.Repeat("x", 64<<10) + `","password":"x"}`
+		if status, _, _ := r.do(t, http.MethodPost, "/api/v1/login", body); status != http.StatusRequestEntityTooLarge {
+			t.Errorf("status %d, want 413", status)
+		}
+	})
+	t.Run("panic", func(t *testing.T) {
+		r.fill(t)
+		r.reply = func(context.Context, string, shedguard.Command) (shedguard.Reply, error) { panic("boom") }
+		if status, body, _ := r.do(t, http.MethodPost, "/api/v1/sheds/shed-1/commands", `{"kind":"stop"}`); status != 500 || strings.Contains(body, "boom") {
+			t.Errorf("%d %s", status, body)
+		}
+		if !strings.Contains(r.log.String(), "boom") {
+			t.Error("the panic was not logged")
+		}
+	})
+}
+
+func TestHealthMetricsOpenAPI(t *testing.T) {
+	r := newRig(t, nil)
+	if status, body, _ := r.do(t, http.MethodGet, "/healthz", ""); status != 200 || !strings.Contains(body, `"ok":true`) {
+		t.Errorf("healthy: %d %s", status, body)
+	}
+	r.health = map[string]error{"book": errors.New("disk full"), "broker": nil}
+	if status, body, _ := r.do(t, http.MethodGet, "/healthz", ""); status != 503 || !strings.Contains(body, "disk full") || strings.Contains(body, "broker") {
+		t.Errorf("ill: %d %s", status, body)
+	}
+	r.login(t)
+	if status, body, _ := r.do(t, http.MethodGet, "/metrics", ""); status != 200 ||
+		!strings.Contains(body, `shedcloud_logins_total{outcome="ok"} 1`) || !strings.Contains(body, `route="/api/v1/login",status="204"`) {
+		t.Errorf("metrics: %d %s", status, body)
+	}
+	if status, _, _ := r.do(t, http.MethodGet, "/metrics", "", "X-Forwarded-For", "10.0.0.1"); status != 403 {
+		t.Errorf("metrics through a proxy: %d", status)
+	}
+	status, body, _ := r.do(t, http.MethodGet, "/openapi.json", "")
+	var doc struct {
+		OpenAPI string
+		Paths   map[string]map[string]any
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Fatalf("openapi: %d %v", status, err)
+	}
+	for path, method := range map[string]string{
+		"/api/v1/login": "post", "/api/v1/logout": "post", "/api/v1/me": "get", "/api/v1/sheds": "get", "/api/v1/sheds/{shed}": "patch",
+		"/api/v1/alarms": "get", "/api/v1/alarms/{id}": "get", "/api/v1/alarms/{id}/acknowledge": "post", "/api/v1/alarms/{id}/comment": "post",
+		"/api/v1/sheds/{shed}/commands": "post", "/api/v1/sheds/{shed}/series": "get", "/api/v1/stream": "get", "/api/v1/dead-letters": "get",
+	} {
+		if doc.Paths[path][method] == nil {
+			t.Errorf("openapi lacks %s %s", method, path)
+		}
+	}
+}
+
+func TestPage(t *testing.T) {
+	built := fstest.MapFS{
+		"index.html":       {Data: []byte("<!doctype html>page")},
+		"first.js":         {Data: []byte("first")},
+		"assets/a-1234.js": {Data: []byte("asset")},
+	}
+	tests := map[string]struct {
+		path, body, cache string
+		status            int
+	}{
+		"root":                 {"/", "page", "no-cache", 200},
+		"a place in the page":  {"/sheds/shed-1?x=1", "page", "no-cache", 200},
+		"index by name":        {"/index.html", "page", "no-cache", 200},
+		"a file":               {"/first.js", "first", "no-cache", 200},
+		"an asset":             {"/assets/a-1234.js", "asset", "public, max-age=31536000, immutable", 200},
+		"a missing asset":      {"/assets/a-0000.js", "not found", "", 404},
+		"the folder of assets": {"/assets/", "page", "no-cache", 200},
+		"out of the folder":    {"/..%2f..%2fetc/passwd", "page", "no-cache", 200},
+	}
+	r := newRig(t, built)
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			status, body, header := r.do(t, http.MethodGet, tt.path, "")
+			if status != tt.status || !strings.Contains(body, tt.body) || header.Get("Cache-Control") != tt.cache {
+				t.Errorf("%d %q %q, want %+v", status, body, header.Get("Cache-Control"), tt)
+			}
+		})
+	}
+	without := newRig(t, nil)
+	if status, body, _ := without.do(t, http.MethodGet, "/", ""); status != 404 || !strings.Contains(body, "without its page") {
+		t.Errorf("without a build: %d %s", status, body)
+	}
+}
+
+// stream opens the stream and returns a reader of its events.
+func (r *rig) stream(t *testing.T, after string) (next func() map[string]string, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL+"/api/v1/stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after != "" {
+		req.Header.Set("Last-Event-ID", after)
+	}
+	res, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != 200 || res.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("stream: %d %s", res.StatusCode, res.Header.Get("Content-Type"))
+	}
+	lines := bufio.NewScanner(res.Body)
+	next = func() map[string]string {
+		e := map[string]string{}
+		for lines.Scan() {
+			if lines.Text() == "" {
+				return e
+			}
+			key, value, _ := strings.Cut(lines.Text(), ": ")
+			e[key] = value
+		}
+		return nil // the end
+	}
+	return next, func() {
+		cancel()
+		if err := res.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestStream(t *testing.T) {
+	r := newRig(t, nil)
+	r.login(t)
+	next, stop := r.stream(t, "")
+	start := next()["id"]
+	if start != fmt.Sprint(r.feed.Last()) {
+		t.Errorf("the stream begins at %q, want %d", start, r.feed.Last())
+	}
+	r.feed.Publish(live.Change{Kind: live.KindAlarm, Shed: "s", Data: map[string]string{"alarm_id": "x", "text": "two\nlines"}})
+	first := next()
+	want := map[string]string{"id": fmt.Sprint(r.feed.Last()), "event": "alarm", "data": `{"alarm_id":"x","text":"two\nlines"}`}
+	if d := cmp.Diff(want, first); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	stop()
+	r.feed.Publish(live.Change{Kind: live.KindShed, Data: 1})
+	next, stop = r.stream(t, first["id"])
+	next()
+	if e := next(); e["event"] != "shed" || e["data"] != "1" {
+		t.Errorf("resumed with %v", e)
+	}
+	stop()
+	for _, old := range []string{"5", "not-a-number"} {
+		next, stop = r.stream(t, old)
+		next()
+		if e := next(); e["event"] != "reset" || e["id"] != fmt.Sprint(r.feed.Last()) {
+			t.Errorf("after %s: %v, want reset", old, e)
+		}
+		stop()
+	}
+	next, stop = r.stream(t, "")
+	defer stop()
+	next()
+	r.api.EndStreams()
+	if e := next(); e != nil {
+		t.Errorf("after the end: %v", e)
+	}
+}
+
+// A client that does not read cannot hold the publisher, only itself.
+func TestStreamOfASlowReader(t *testing.T) {
+	r := newRig(t, nil)
+	r.login(t)
+	_, stop := r.stream(t, "")
+	defer stop()
+	big := strings.Repeat("x", 64<<10)
+	for range 1000 {
+		r.feed.Publish(live.Change{Kind: live.KindAlarm, Data: big})
+	}
+}
+
+func FuzzRequests(f *testing.F) {
+	r := newRig(f, nil)
+	r.fill(f)
+	r.login(f)
+	r.reply = func(_ context.Context, _ string, c shedguard.Command) (shedguard.Reply, error) {
+		if err := c.Validate(); err != nil {
+			return shedguard.Reply{}, err
+		}
+		return shedguard.Reply{ID: c.ID, OK: true}, nil
+	}
+	f.Add("/api/v1/login", "", `{"user":"admin","password":"x"}`)
+	f.Add("/api/v1/sheds/shed-1/commands", "", `{"kind":"stop","args":{"outlet":1e999}}`)
+	f.Add("/api/v1/alarms/"+id(1)+"/comment", "", `{"comment":"\ud800"}`)
+	f.Add("/api/v1/alarms", "state=open&cursor=9223372036854775807&limit=1", "")
+	f.Add("/api/v1/sheds/shed-1/series", "field=watts&from=0000-01-01T00:00:00Z&to=9999-12-31T23:59:59Z&points=1", "")
+	f.Add("/api/v1/sheds/%00", "", "")
+	f.Add("/assets/%2e%2e/x", "", "")
+	jarCookies := r.client.Jar.Cookies(must(f, r.URL))
+	f.Fuzz(func(t *testing.T, path, query, body string) {
+		if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, "/stream") {
+			t.Skip("not a path, or one that does not end")
+		}
+		method := http.MethodGet
+		if body != "" {
+			method = http.MethodPost
+		}
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://x/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.URL.Path, req.URL.RawQuery = path, query
+		req.RemoteAddr = "127.0.0.1:1"
+		req.Header.Set("Content-Type", "application/json")
+		for _, c := range jarCookies {
+			req.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		r.api.ServeHTTP(w, req)
+		if w.Code >= 500 {
+			t.Errorf("%s %s?%s %q: %d %s\n%s", method, path, query, body, w.Code, w.Body, r.log)
+		}
+	})
+}
+
+func must(tb testing.TB, address string) *url.URL {
+	tb.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return u
+}
