@@ -228,7 +228,7 @@ func readFloor(path string) (time.Time, error) {
 // or the new one.
 func writeFloor(path string, at time.Time) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // a path of the configuration
 	if err != nil {
 		return err
 	}
