@@ -314,7 +314,7 @@ func (r *Recorder) Climate(zone string, celsius float64, smoke bool, at time.Tim
 	defer r.mu.Unlock()
 	r.begin(shedguard.MeasurementClimate)
 	r.point.Tags = append(r.point.Tags, shedguard.Tag{Key: "zone", Value: zone})
-	r.field("celsius", celsius, false)
+	r.measured("celsius", celsius)
 	seen := 0.0
 	if smoke {
 		seen = 1
@@ -334,10 +334,13 @@ func (r *Recorder) field(key string, v float64, whole bool) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return
 	}
-	if !whole {
-		v = math.Round(v*1e4) / 1e4 // below what any of the sensors resolves
-	}
 	r.point.Fields = append(r.point.Fields, shedguard.Field{Key: key, Value: v, Int: whole})
+}
+
+// measured is field for what a sensor says, without the digits that none of
+// them resolves.
+func (r *Recorder) measured(key string, v float64) {
+	r.field(key, math.Round(v*1e4)/1e4, false)
 }
 
 func (r *Recorder) end(ms int64) {
@@ -366,13 +369,13 @@ func (r *Recorder) writeSample(o *outlet, k *kept) {
 	r.begin(shedguard.MeasurementOutlet)
 	r.point.Tags = append(r.point.Tags, shedguard.Tag{Key: "outlet", Value: o.number})
 	if k.usable {
-		r.field("volts", k.volts, false)
-		r.field("amps", k.amps, false)
-		r.field("amps_max", k.amps, false)
-		r.field("watts", k.watts, false)
-		r.field("pf", k.pf, false)
+		r.measured("volts", k.volts)
+		r.measured("amps", k.amps)
+		r.measured("amps_max", k.amps)
+		r.measured("watts", k.watts)
+		r.measured("pf", k.pf)
 		if k.hz > 0 {
-			r.field("hz", k.hz, false)
+			r.measured("hz", k.hz)
 		}
 	}
 	r.rest(k.wh, k.celsius, k.state, k.quality, b2i(k.usable))
@@ -390,13 +393,13 @@ func (r *Recorder) writeWindow(o *outlet) {
 	r.begin(shedguard.MeasurementOutlet)
 	r.point.Tags = append(r.point.Tags, shedguard.Tag{Key: "outlet", Value: o.number})
 	if n := float64(o.n); o.n > 0 {
-		r.field("volts", o.volts/n, false)
-		r.field("amps", o.amps/n, false)
-		r.field("amps_max", o.ampsMax, false)
-		r.field("watts", o.watts/n, false)
-		r.field("pf", o.pf/n, false)
+		r.measured("volts", o.volts/n)
+		r.measured("amps", o.amps/n)
+		r.measured("amps_max", o.ampsMax)
+		r.measured("watts", o.watts/n)
+		r.measured("pf", o.pf/n)
 		if o.hzN > 0 {
-			r.field("hz", o.hz/float64(o.hzN), false)
+			r.measured("hz", o.hz/float64(o.hzN))
 		}
 	}
 	r.rest(o.energy, o.celsius, o.state, o.quality, o.n)
@@ -404,8 +407,8 @@ func (r *Recorder) writeWindow(o *outlet) {
 }
 
 func (r *Recorder) rest(wh, celsius float64, state shedguard.OutletState, quality shedguard.Quality, n int) {
-	r.field("energy_wh", wh, false)
-	r.field("celsius", celsius, false)
+	r.measured("energy_wh", wh)
+	r.measured("celsius", celsius)
 	r.field("state", float64(state), true)
 	r.field("quality", float64(quality), true)
 	r.field("n", float64(n), true)

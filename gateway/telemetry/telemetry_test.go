@@ -253,7 +253,7 @@ func TestOtherMeasurements(t *testing.T) {
 	r.Climate("bay 1", 31.2, true, at(100))
 	r.Climate("bay-2", math.NaN(), false, at(100))
 	r.Add(&shedguard.Point{Measurement: shedguard.MeasurementGateway, Fields: []shedguard.Field{
-		{Key: "queue", Value: 7, Int: true}, {Key: "latency_us", Value: math.Inf(1)},
+		{Key: "queue", Value: 7, Int: true}, {Key: "latency_us", Value: math.Inf(1)}, {Key: "latency_seconds", Value: 2.5e-5},
 	}}, at(200))
 	r.Add(&shedguard.Point{Measurement: "nothing", Fields: []shedguard.Field{{Key: "v", Value: math.NaN()}}}, at(200))
 	r.Add(&shedguard.Point{Measurement: "bad name", Fields: []shedguard.Field{{Key: "v", Value: 1}}}, at(200))
@@ -264,7 +264,7 @@ func TestOtherMeasurements(t *testing.T) {
 	if p := s.points[0]; p.Tag("zone") != "bay 1" || get(p, "celsius") != 31.2 || get(p, "smoke") != 1 {
 		t.Errorf("climate %+v", p)
 	}
-	if p := s.points[2]; p.Tag("shed") != "S1" || get(p, "queue") != 7 || len(p.Fields) != 1 {
+	if p := s.points[2]; p.Tag("shed") != "S1" || get(p, "queue") != 7 || get(p, "latency_seconds") != 2.5e-5 || len(p.Fields) != 2 {
 		t.Errorf("gateway %+v", p)
 	}
 }
