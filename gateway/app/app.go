@@ -160,11 +160,39 @@ func (a *App) keepers(opts *Options) (err error) {
 // put hands an event to the outbox. What the outbox keeps in memory only, or
 // will never deliver, is taken all the same: it has said so itself.
 func (a *App) put(ctx context.Context, e shedguard.Event) error {
+	a.say(ctx, &e)
 	err := a.outbox.PutAlarm(ctx, e)
 	if errors.Is(err, outbox.ErrRefused) {
 		return nil
 	}
 	return err
+}
+
+// say logs an alarm's life, for the operator at the box.
+func (a *App) say(ctx context.Context, e *shedguard.Event) {
+	if !e.IsAlarm() {
+		return
+	}
+	m, err := e.Alarm()
+	if err != nil {
+		a.log.Error("alarm event cannot be read back", "part", "alarms", "id", e.ID, "err", err)
+		return
+	}
+	level := slog.LevelWarn
+	if m.Severity == shedguard.SeverityCritical || m.Severity == shedguard.SeverityMajor {
+		level = slog.LevelError
+	}
+	what := "alarm updated"
+	switch e.Type {
+	case shedguard.EventAlarmRaised:
+		what = "alarm raised"
+	case shedguard.EventAlarmCleared:
+		what, level = "alarm cleared", slog.LevelInfo
+	case shedguard.EventAlarmAcknowledged:
+		what, level = "alarm acknowledged", slog.LevelInfo
+	}
+	a.log.Log(ctx, level, what, "subject", e.Subject, "cause", m.Cause, "severity", m.Severity,
+		"value", m.Value, "limit", m.Limit, "unit", m.Unit, "action", m.Action, "latched", m.Latched, "by", m.By, "alarm_id", m.ID)
 }
 
 // protectors builds the guard from what was kept.

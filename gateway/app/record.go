@@ -85,7 +85,7 @@ func (a *App) record(ctx context.Context, c *guard.Change) {
 	}
 	fail("alarm", a.alarms.Observe(ctx, o, now))
 	for _, op := range c.Operations {
-		a.log.Info("relay operated", "outlet", c.Outlet, "closed", op.Closed, "why", op.Why, "verified", op.Verified, "sample_to_relay", op.SampleToRelay)
+		a.log.Info("relay operated", "outlet", c.Outlet, "closed", op.Closed, "why", op.Why, "verified", op.Verified, "sample_to_relay_us", op.SampleToRelay.Microseconds())
 		fail("relay", a.alarms.Emit(ctx, shedguard.EventRelayOperated, c.Subject, op.At, &shedguard.RelayOperated{
 			Outlet: c.Outlet, Closed: op.Closed, Why: op.Why, SampleToRelay: op.SampleToRelay.Microseconds(), Verified: op.Verified,
 		}))
