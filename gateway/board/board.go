@@ -27,10 +27,10 @@ type Board struct {
 }
 
 // New wires cfg to the open buses, by their names in cfg. The configuration
-// must be one that config.Load accepted. Every fault comes at once. Recover,
+// must be one that config.Load accepted. Every fault comes at once. Reopen,
 // which may be nil, is asked to bring a bus back, for example by opening it
 // again; it is called from the goroutine that polls the bus.
-func New(cfg *config.Config, buses map[string]i2c.Bus, recover func(bus string) error) (*Board, error) {
+func New(cfg *config.Config, buses map[string]i2c.Bus, reopen func(bus string) error) (*Board, error) {
 	b := &Board{}
 	var errs []error
 	muxes := map[string]*pca9548.Dev{}
@@ -42,7 +42,7 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recover func(bus string) 
 			errs = append(errs, fmt.Errorf("mux %s: bus %s is not open", m.Name, m.Bus))
 			continue
 		}
-		dev, err := pca9548.New(bus, &pca9548.Opts{Addr: uint16(m.Address)})
+		dev, err := pca9548.New(bus, &pca9548.Opts{Addr: address(m.Address)})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("mux %s: %w", m.Name, err))
 			continue
@@ -77,7 +77,7 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recover func(bus string) 
 	for i := range cfg.Buses {
 		name := cfg.Buses[i].Name
 		if len(points[name]) > 0 {
-			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Recover: recovery(name, perBus[name], recover)})
+			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Recover: recovery(name, perBus[name], reopen)})
 		}
 	}
 	relays, err := newRelays(cfg, buses)
@@ -97,15 +97,15 @@ func (b *Board) Relays() actuate.Options { return b.relays }
 
 // recovery is what poll does about a bus at fault: whatever happened, the muxes
 // may have been reset by it.
-func recovery(name string, muxes []*pca9548.Dev, recover func(string) error) func() error {
+func recovery(name string, muxes []*pca9548.Dev, reopen func(string) error) func() error {
 	return func() error {
 		for _, m := range muxes {
 			m.Reset()
 		}
-		if recover == nil {
+		if reopen == nil {
 			return nil
 		}
-		if err := recover(name); err != nil {
+		if err := reopen(name); err != nil {
 			return fmt.Errorf("recover bus %s: %w", name, err)
 		}
 		return nil
@@ -119,7 +119,7 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 		return poll.Point{}, fmt.Errorf("meter: %w", err)
 	}
 	dev, err := acs37800.New(bus, &acs37800.Opts{
-		Addr:      uint16(o.Meter.Address),
+		Addr:      address(o.Meter.Address),
 		RangeAmps: o.Meter.RangeAmps,
 		Divider:   o.Meter.Divider,
 		Volts:     acs37800.Trim(o.Meter.Volts),
@@ -146,7 +146,7 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 // outlet, for boards that wire it to the coil enable.
 func thermometerOpts(o *config.Outlet) tmp102.Opts {
 	opts := *tmp102.DefaultOpts()
-	opts.Addr = uint16(o.Thermometer.Address)
+	opts.Addr = address(o.Thermometer.Address)
 	if l := &o.Limits.OverTemperature; l.Enabled {
 		opts.High = physic.ZeroCelsius + physic.Temperature(l.LimitCelsius*float64(physic.Celsius))
 		opts.Low = min(physic.ZeroCelsius+physic.Temperature(l.ResetCelsius*float64(physic.Celsius)), opts.High-physic.Celsius)
@@ -200,7 +200,7 @@ func activeLow(cfg *config.Config, p *config.Pin) bool {
 // outputs says which pins of an expander are used, and the levels at which all
 // of them are open.
 func outputs(cfg *config.Config, r *config.Expander) mcp23017.Opts {
-	opts := mcp23017.Opts{Addr: uint16(r.Address)}
+	opts := mcp23017.Opts{Addr: address(r.Address)}
 	use := func(p *config.Pin) {
 		if p == nil || p.Name != r.Name {
 			return
@@ -262,3 +262,6 @@ func openOne(cfg *config.Config, r *config.Expander, bus i2c.Bus) error {
 	}
 	return nil
 }
+
+// address is an I2C address of a configuration, which has checked its range.
+func address(n int) uint16 { return uint16(n & 0x7F) } //nolint:gosec // 7 bits
