@@ -88,6 +88,8 @@ type Collector struct {
 
 	messages, points, values, retries, acksLost atomic.Uint64
 
+	storing atomic.Int64 // since when the batch in hand is being stored, Unix ms; 0 for none
+
 	mu      sync.Mutex // guards waiting, never held over I/O
 	waiting map[string]chan shedguard.Reply
 }
@@ -149,6 +151,14 @@ func (c *Collector) Run(ctx context.Context) error {
 // Connected reports whether every session is connected and subscribed.
 func (c *Collector) Connected() bool {
 	return c.book.connected() && c.series.connected() && c.send.connected()
+}
+
+// Listening reports whether whatever gateways say is heard and stored: every
+// session is up and no attempt to store is failing or taking long. Otherwise a
+// gateway that seems silent may not be.
+func (c *Collector) Listening() bool {
+	begun := c.storing.Load()
+	return c.Connected() && (begun == 0 || time.Since(time.UnixMilli(begun)) < storeLimit)
 }
 
 // Command publishes cmd to a shed's gateway and waits for its reply, at most

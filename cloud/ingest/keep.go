@@ -16,6 +16,7 @@ const (
 	flushAfter   = 100 * time.Millisecond // a batch of telemetry is stored no later than that
 	idleFlush    = 5 * time.Millisecond   // or when nothing more came for so long
 	maxBatch     = 20_000                 // points
+	storeLimit   = 5 * time.Second        // storing that takes longer is not listening
 	firstRetry   = 100 * time.Millisecond
 	longestRetry = 10 * time.Second
 	poisonAfter  = 5 // attempts after which a message may be set aside if the book is otherwise well
@@ -298,6 +299,8 @@ func (c *Collector) append(ctx context.Context, points []shedguard.Point) bool {
 	if len(points) == 0 {
 		return true
 	}
+	c.storing.Store(time.Now().UnixMilli())
+	defer c.storing.Store(0)
 	said := ""
 	for pause := firstRetry; ; {
 		err := c.opts.Series.Append(ctx, points)
