@@ -124,7 +124,8 @@ func New(opts Options) (*Guard, error) {
 	}
 	check(opts.NewID != nil, "new id: required")
 	check(len(opts.Lines) >= 1 && len(opts.Lines) <= maxLines, "lines: %d: want 1 to %d", len(opts.Lines), maxLines)
-	if !check(opts.Relays != nil, "relays: required") {
+	check(opts.Relays != nil, "relays: required")
+	if len(errs) > 0 {
 		return nil, fmt.Errorf("guard: %w", errors.Join(errs...))
 	}
 	for i, p := range opts.Lines {
