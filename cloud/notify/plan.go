@@ -135,10 +135,11 @@ func (t *planner) over(a *book.Alarm) {
 	notices := t.of[a.ID]
 	if len(notices) == 0 {
 		due := t.routes(a, nil)
-		for _, d := range due {
-			if d.step == 0 {
-				t.tell(a, d.person, book.NoticeRaised, 1)
-			}
+		if a.Severity != shedguard.SeverityCritical && t.flaps(a) {
+			due = nil
+		}
+		for _, d := range due { // of the first steps: nobody was told
+			t.tell(a, d.person, book.NoticeRaised, 1)
 		}
 		if len(due) == 0 {
 			t.plan.Seen = append(t.plan.Seen, t.notice(a, "", book.NoticeSeen, int(a.Severity)))
