@@ -91,6 +91,7 @@ func (a *App) metrics() []status.Metric {
 		counter("samples_dropped_total", "Samples that telemetry was too slow for.", func() float64 { return float64(a.guard.Stats().SamplesDropped) }),
 		counter("changes_deferred_total", "Changes that were told later because their queue was full.", func() float64 { return float64(a.guard.Stats().Deferred) }),
 		counter("changes_missed_total", "Relay operations and session steps that were lost while their queue was full.", func() float64 { return float64(a.guard.Stats().Missed) }),
+		gauge("alarm_puback_seconds", "From the deciding sample of the last alarm raised to the broker's PUBACK.", func() float64 { return a.uplink.Stats().AlarmDelay.Seconds() }),
 		gauge("outbox_alarm_records", "Records in the alarm lane.", func() float64 { return float64(a.outbox.Stats().Alarms) }),
 		gauge("outbox_telemetry_records", "Records in the telemetry lane.", func() float64 { return float64(a.outbox.Stats().Telemetry) }),
 		gauge("outbox_telemetry_bytes", "Size of the telemetry lane.", func() float64 { return float64(a.outbox.Stats().TelemetryBytes) }),

@@ -69,11 +69,14 @@ type Stats struct {
 	Telemetry uint64 // telemetry records that the broker acknowledged
 	Resent    uint64 // alarm-lane records sent again for want of an ack
 	Acked     uint64 // alarm-lane records that the collector acknowledged
-	SetAside  uint64 // telemetry records that no connection survived
-	Commands  uint64 // given to the handler
-	Refused   uint64 // commands answered with an error by the uplink itself
-	Garbage   uint64 // payloads that could not be read
-	Overrun   uint64 // messages that came faster than they could be taken
+	// AlarmDelay is how long the last alarm that was raised took from its
+	// deciding sample to the PUBACK of its first sending.
+	AlarmDelay time.Duration
+	SetAside   uint64 // telemetry records that no connection survived
+	Commands   uint64 // given to the handler
+	Refused    uint64 // commands answered with an error by the uplink itself
+	Garbage    uint64 // payloads that could not be read
+	Overrun    uint64 // messages that came faster than they could be taken
 }
 
 // link is one connection to the broker.
@@ -595,6 +598,9 @@ func (s *session) alarmDone() error {
 	s.alarms = s.alarms[1:]
 	s.puback()
 	key := f.rec.Key
+	if u.later[key] == nil {
+		u.measure(&f.rec)
+	}
 	delete(u.strikes, strike{true, key})
 	u.count(func(st *Stats) { st.Alarms++ })
 	u.opts.Outbox.Sent(key)
@@ -605,6 +611,23 @@ func (s *session) alarmDone() error {
 	}
 	u.putOff(key, resendMost)
 	return nil
+}
+
+// measure notes how long a raised alarm took from its deciding sample to the
+// broker's word.
+func (u *Uplink) measure(rec *outbox.Record) {
+	if rec.Class != shedguard.ClassAlarm || u.opts.Clock() == shedguard.ClockUnsynced {
+		return
+	}
+	var e shedguard.Event
+	if json.Unmarshal(rec.Payload, &e) != nil || e.Type != shedguard.EventAlarmRaised {
+		return
+	}
+	a, err := e.Alarm()
+	if err != nil {
+		return // the outbox checked it; the collector will say what is wrong
+	}
+	u.count(func(st *Stats) { st.AlarmDelay = time.Since(a.RaisedAt) })
 }
 
 // putOff keeps a record of the alarm lane back for 30 s the first time and
