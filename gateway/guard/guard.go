@@ -321,9 +321,10 @@ func (g *Guard) complete(l *line) {
 	}
 	if err == nil {
 		g.feedErr.Store(nil)
-	} else {
-		g.feedErr.Store(&err) // the first line reports it
+		return
 	}
+	fault := err // escapes, err does not
+	g.feedErr.Store(&fault)
 }
 
 func load(p *atomic.Pointer[error]) error {

@@ -1,0 +1,328 @@
+package guard
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/physic"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/drivers/acs37800"
+	"github.com/shedguard/shedguard/drivers/mcp23017"
+	"github.com/shedguard/shedguard/drivers/pca9548"
+	"github.com/shedguard/shedguard/drivers/sim"
+	"github.com/shedguard/shedguard/drivers/tmp102"
+	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/poll"
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/session"
+)
+
+// meter is the real driver as a poll.Meter.
+type meter struct {
+	dev *acs37800.Dev
+	m   acs37800.Measurement
+}
+
+func (m *meter) Read(r *shedguard.Reading) error {
+	if err := m.dev.Sense(&m.m); err != nil {
+		return err
+	}
+	r.Volts = float64(m.m.Volts) / float64(physic.Volt)
+	r.Amps = float64(m.m.Amps) / float64(physic.Ampere)
+	r.Watts = float64(m.m.Watts) / float64(physic.Watt)
+	r.PowerFactor, r.Raw = m.m.PowerFactor, m.m.Raw
+	return nil
+}
+
+type thermometer struct {
+	dev *tmp102.Dev
+	t   physic.Temperature
+}
+
+func (t *thermometer) Read() (float64, error) {
+	err := t.dev.Sense(&t.t)
+	return t.t.Celsius(), err
+}
+
+// board is a shed of twelve outlets behind two muxes, all on one 400 kHz bus.
+type board struct {
+	bus    *sim.Bus
+	relays *sim.MCP23017
+	meters []*sim.ACS37800
+	guard  *Guard
+	line   *line
+}
+
+func newBoard(tb testing.TB, every time.Duration) *board {
+	tb.Helper()
+	must := func(err error) {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	b := &board{bus: sim.NewBus("main", 400*physic.KiloHertz)}
+	var err error
+	b.relays, err = sim.NewMCP23017(nil)
+	must(err)
+	b.bus.Attach(0x20, b.relays)
+	expander, err := mcp23017.New(b.bus, mcp23017.DefaultOpts())
+	must(err)
+	var points []poll.Point
+	var pins []actuate.Outlet
+	opts := Options{ChangeQueue: 1024, SampleQueue: 1, NewID: func() string { return "01JD0000000000000000000000" }}
+	for side := range 2 {
+		model := sim.NewPCA9548()
+		b.bus.Attach(0x70+uint16(side), model)
+		muxOpts := pca9548.DefaultOpts()
+		muxOpts.Addr += uint16(side)
+		mux, err := pca9548.New(b.bus, muxOpts)
+		must(err)
+		for port := range 6 {
+			n := 6*side + port + 1
+			chip, probe := sim.NewACS37800(sim.MainsBoard()), sim.NewTMP102()
+			chip.Set(220, 2, 440)
+			probe.SetCelsius(25)
+			model.Attach(port, 0x60+uint16(side), chip)
+			model.Attach(port, 0x48+uint16(side), probe)
+			b.meters = append(b.meters, chip)
+			points = append(points, poll.Point{
+				Outlet: n, Every: every, ThermometerEvery: time.Second,
+				Meter: newMeter(tb, mux.Port(port), side), Thermometer: newThermometer(tb, mux.Port(port), side),
+			})
+			pins = append(pins, actuate.Outlet{Number: n, Pin: actuate.Pin{Pin: n - 1}})
+			opts.Outlets = append(opts.Outlets, Outlet{Number: n, Limits: benchLimits(), Session: benchSettings()})
+		}
+	}
+	l, err := poll.New(poll.Options{Name: "main", Points: points})
+	must(err)
+	opts.Lines = []*poll.Line{l}
+	opts.Relays, err = actuate.New(actuate.Options{Expanders: []actuate.Expander{expander}, Outlets: pins})
+	must(err)
+	b.guard, err = New(opts)
+	must(err)
+	b.line = b.guard.lines[0]
+	return b
+}
+
+func newMeter(tb testing.TB, bus i2c.Bus, side int) *meter {
+	tb.Helper()
+	o := acs37800.DefaultOpts()
+	o.Addr += uint16(side)
+	dev, err := acs37800.New(bus, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &meter{dev: dev}
+}
+
+func newThermometer(tb testing.TB, bus i2c.Bus, side int) *thermometer {
+	tb.Helper()
+	o := tmp102.DefaultOpts()
+	o.Addr += uint16(side)
+	dev, err := tmp102.New(bus, o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &thermometer{dev: dev}
+}
+
+func benchLimits() *protect.Limits {
+	return &protect.Limits{
+		RatingAmps:      10,
+		ShortCircuit:    protect.ShortCircuit{Enabled: true, Severity: shedguard.SeverityCritical, TimesRating: 3, Span: 100 * time.Millisecond},
+		Overcurrent:     protect.Overcurrent{Enabled: true, Severity: shedguard.SeverityMajor, PickUp: 1.05, Heating: 120 * time.Second, Cooling: 360 * time.Second, ResetHeat: 0.9},
+		Overpower:       protect.Overpower{Enabled: true, Severity: shedguard.SeverityMajor, LimitWatts: 2500},
+		OverTemperature: protect.OverTemperature{Enabled: true, Severity: shedguard.SeverityMajor, LimitCelsius: 65, ResetCelsius: 55, Delay: 2 * time.Second, Stale: 5 * time.Second},
+		MeterStale:      protect.MeterStale{Enabled: true, Severity: shedguard.SeverityMajor, Limit: 3 * time.Second},
+		RelayWelded:     protect.RelayWelded{Enabled: true, Severity: shedguard.SeverityCritical, LimitAmps: 0.1, Delay: time.Second},
+	}
+}
+
+func benchSettings() *session.Settings {
+	return &session.Settings{
+		StartBy: session.StartPlug, LoadWatts: 20, LoadAfter: 2 * time.Second, NoLoadWatts: 10, NoLoadAfter: 10 * time.Second,
+		StartWithin: 5 * time.Minute, SelfCheck: 2 * time.Second, ResumeAfter: 10 * time.Second, ResumesPerHour: 3,
+		MaxWh: 5000, MaxMinutes: 720, MaxWatts: 3600, WattsDelay: 10 * time.Second, MaxGap: 5 * time.Second,
+	}
+}
+
+// sampler hands the guard samples that pass, one after the other: what is left
+// when the bus is taken away.
+func sampler(tb testing.TB) (one func(), g *Guard) {
+	tb.Helper()
+	b := newBoard(tb, 100*time.Millisecond)
+	b.guard.Tick()
+	for len(b.guard.changes) > 0 {
+		<-b.guard.changes
+	}
+	s := b.line.outlets[0].sample
+	return func() {
+		s.Reading.At = time.Now()
+		s.CelsiusAt, s.Fresh = s.Reading.At, true
+		s.Reading.Raw[0]++
+		b.guard.visit(b.line, &s)
+	}, b.guard
+}
+
+func TestVisitDoesNotAllocate(t *testing.T) {
+	one, g := sampler(t)
+	one()
+	deferred := g.Stats().Deferred
+	if n := testing.AllocsPerRun(10000, one); n != 0 {
+		t.Errorf("%g allocations a sample, want none", n)
+	}
+	if g.Stats().Deferred != deferred {
+		t.Error("samples that change nothing were changes")
+	}
+}
+
+// TestTickDoesNotAllocate has the real drivers read twelve outlets that are all
+// due, in each of its runs.
+func TestTickDoesNotAllocate(t *testing.T) {
+	b := newBoard(t, 20*time.Millisecond)
+	for range 3 { // what is said once: the first changes
+		time.Sleep(time.Until(b.line.poll.Next()))
+		b.guard.Tick()
+	}
+	reads := b.line.poll.Stats().Reads
+	n := testing.AllocsPerRun(10, func() {
+		time.Sleep(time.Until(b.line.poll.Next()))
+		b.guard.Tick()
+	})
+	if n != 0 {
+		t.Errorf("%g allocations a tick, want none", n)
+	}
+	if got := b.line.poll.Stats().Reads - reads; got < 11*12 {
+		t.Errorf("%d reads in 11 ticks, want 12 each", got)
+	}
+}
+
+// BenchmarkSample is the guard's own work on one sample, without the bus.
+func BenchmarkSample(b *testing.B) {
+	one, _ := sampler(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		one()
+	}
+}
+
+// BenchmarkSampleToRelay trips all twelve outlets in every tick, on the
+// simulated bus, while other goroutines burn both processors. The time is from
+// the sample on the bus to the relay read back; what the bits of the two
+// transactions would take on wires is added as bus-µs.
+func BenchmarkSampleToRelay(b *testing.B) {
+	for _, load := range []int{0, 4} {
+		b.Run(fmt.Sprintf("burners=%d", load), func(b *testing.B) {
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for range load {
+				wg.Go(func() {
+					for x := 1.0; !stop.Load(); x *= 1.0000001 {
+					}
+				})
+			}
+			took, wires := tripAll(b)
+			stop.Store(true)
+			wg.Wait()
+			slices.Sort(took)
+			at := func(q float64) float64 {
+				return float64(took[int(q*float64(len(took)-1))].Nanoseconds()) / 1000
+			}
+			b.ReportMetric(at(0.50), "p50-µs")
+			b.ReportMetric(at(0.99), "p99-µs")
+			b.ReportMetric(at(1), "max-µs")
+			b.ReportMetric(float64(wires.Nanoseconds())/1000, "bus-µs")
+			b.ReportMetric(float64(len(took)), "trips")
+		})
+	}
+}
+
+// tripAll trips every outlet once an iteration, and returns how long each took
+// and the bus time of one opening.
+func tripAll(b *testing.B) (took []time.Duration, wires time.Duration) {
+	b.Helper()
+	board := newBoard(b, 20*time.Millisecond)
+	g := board.guard
+	for _, m := range board.meters {
+		m.Set(220, 14, 3080)
+	}
+	for b.Loop() {
+		for _, o := range board.line.outlets {
+			if err := g.relays.Close(o.number); err != nil {
+				b.Fatal(err)
+			}
+			o.protect = protect.NewState(0, 0)
+			o.in.Closed = true
+			o.operations = nil
+		}
+		time.Sleep(time.Until(board.line.poll.Next()))
+		g.Tick()
+		for _, c := range drain(g) {
+			for _, op := range c.Operations {
+				if !op.Closed && op.SampleToRelay > 0 {
+					took = append(took, op.SampleToRelay)
+				}
+			}
+		}
+		if board.relays.Outputs() != 0 {
+			b.Fatalf("outputs %#04x after a tick of overpower on all outlets", board.relays.Outputs())
+		}
+	}
+	if err := g.relays.Close(1); err != nil {
+		b.Fatal(err)
+	}
+	before := board.bus.BusTime()
+	if err := g.relays.Open(1); err != nil {
+		b.Fatal(err)
+	}
+	return took, board.bus.BusTime() - before
+}
+
+func drain(g *Guard) []Change {
+	var all []Change
+	for len(g.changes) > 0 {
+		all = append(all, <-g.changes)
+	}
+	return all
+}
+
+// BenchmarkBus says what twelve outlets at 10 Hz, with thermometers at 1 Hz and
+// the relays read back each second, take of a 400 kHz bus, and how often they
+// could be polled if the guard did nothing but that.
+func BenchmarkBus(b *testing.B) {
+	board := newBoard(b, 20*time.Millisecond)
+	g := board.guard
+	g.Tick() // thermometers, relays
+	first := board.bus.BusTime()
+	var meters, guard time.Duration
+	ticks := 0
+	for b.Loop() {
+		time.Sleep(time.Until(board.line.poll.Next()))
+		count := board.bus.Transactions()
+		before, began := board.bus.BusTime(), time.Now()
+		g.Tick()
+		if board.bus.Transactions()-count > 12*4 {
+			continue // a tick with thermometers or the look after the relays
+		}
+		meters += board.bus.BusTime() - before
+		guard += time.Since(began)
+		ticks++
+	}
+	if ticks == 0 {
+		return
+	}
+	round := meters / time.Duration(ticks)
+	b.ReportMetric(float64(round.Microseconds())/12, "bus-µs/sample")
+	b.ReportMetric((10*round+first-round).Seconds()*100, "%bus-at-10Hz")
+	b.ReportMetric(float64(guard.Microseconds())/float64(ticks)/12, "cpu-µs/sample")
+	// The bus is idle while the guard works: what is left of it when polling
+	// without a pause.
+	b.ReportMetric(100*round.Seconds()/(round+guard/time.Duration(ticks)).Seconds(), "%bus-reachable")
+}
