@@ -226,7 +226,7 @@ export class Fake {
       s.last_seen = this.ago(500)
       const values = s.outlets.filter((o) => o.quality === 'good').map((o) => this.sample(id, o.outlet, 500))
       for (const v of values) this.live.get(id).set(v.outlet, v)
-      this.publish('outlets', { shed: id, outlets: values })
+      this.publish('outlets', { shed: id, live: values })
     }
   }
 
@@ -330,7 +330,7 @@ export class Fake {
       const state = q.get('state') ?? 'all'
       const found = this.alarms
         .filter((a) => (state === 'all' || a.state === state) && (!q.get('shed') || a.shed === q.get('shed')) && (!q.get('severity') || a.severity === q.get('severity')))
-        .sort((a, b) => (a.raised_at < b.raised_at ? 1 : -1))
+        .sort((a, b) => (a.received_at < b.received_at ? 1 : -1))
       const from = Number(q.get('cursor') || 0)
       const limit = Number(q.get('limit') || 50)
       const next = from + limit < found.length ? String(from + limit) : ''
@@ -382,7 +382,7 @@ export class Fake {
   stream(req, res) {
     if (this.refuseStreams) return res.destroy()
     res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
-    res.write(': hello\n\n')
+    res.write(`retry: 2000\nid: ${this.seq}\n\n`)
     const after = Number(req.headers['last-event-id'] ?? NaN)
     if (!Number.isNaN(after)) for (const c of this.ring) if (c.id > after) this.frame(res, c)
     this.streams.add(res)

@@ -381,7 +381,7 @@ describe('empty and wrong', () => {
     await app.go('/alarms/nothing')
     await page.getByText('There is no such alarm').waitFor()
     await app.go('/no/such/page')
-    await page.getByText('This page does not exist').waitFor()
+    await page.getByRole('heading', { name: 'This page does not exist' }).waitFor()
   })
 
   test('words of a newer gateway are shown, not swallowed', async () => {
@@ -447,8 +447,8 @@ describe('looks', () => {
     const { page } = await open({ locale: 'zh-CN', colorScheme: 'light' })
     await app.login()
     await page.locator('[data-test=settings]').click()
-    await app.dialog().getByText('English').click()
-    await app.dialog().getByText('Dark').click()
+    await app.dialog().getByLabel('English').check()
+    await app.dialog().getByLabel('Dark').check()
     await app.dialog().getByRole('heading', { name: 'Settings' }).waitFor()
     await page.keyboard.press('Escape')
     await page.getByRole('heading', { name: 'Overview' }).waitFor()

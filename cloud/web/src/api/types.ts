@@ -24,6 +24,8 @@ export interface OutletSummary {
 
 export interface Live {
   outlet: number
+  state?: OutletState
+  quality?: Quality
   volts?: number | null
   amps?: number | null
   watts?: number | null

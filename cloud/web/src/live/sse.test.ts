@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Parser, Stream, silenceLimit, type Message } from './sse'
+import { Parser, Stream, graceLimit, silenceLimit, type Message } from './sse'
 
 function parse(chunks: string[]) {
   const messages: Message[] = []
@@ -33,6 +33,8 @@ describe('Parser', () => {
   })
 })
 
+const stuck: typeof fetch = () => new Promise(() => {})
+
 class Server {
   calls: { lastId: string | null; body: ReadableStreamDefaultController<Uint8Array> }[] = []
   status = 200
@@ -63,26 +65,54 @@ describe('Stream', () => {
 
   function start(server: Server) {
     const on = { open: vi.fn(), message: vi.fn(), heard: vi.fn(), lost: vi.fn(), unauthorized: vi.fn() }
-    const stream = new Stream('/s', on, server.fetch, () => 1)
+    const stream = new Stream('/s', on, (i, o) => server.fetch(i, o), () => 1)
     stream.start()
     return { on, stream }
   }
   const settle = () => vi.advanceTimersByTimeAsync(0)
 
-  it('goes on after the last id that it saw', async () => {
+  it('goes on after the last id that it saw, without a word when the server ended the stream', async () => {
     const server = new Server()
     const { on, stream } = start(server)
     await settle()
     expect(on.open).toHaveBeenLastCalledWith(false)
-    server.send('id: 41\nevent: shed\ndata: {}\n\n')
+    server.send('id: 41\nevent: shed\ndata: {}\n\nid: 42\nevent: shed\ndata: cut o')
     await settle()
     server.end()
-    await settle()
-    expect(on.lost).toHaveBeenCalledOnce()
     await vi.advanceTimersByTimeAsync(1_000)
     expect(server.calls.map((c) => c.lastId)).toEqual([null, '41'])
     expect(on.open).toHaveBeenLastCalledWith(true)
+    await vi.advanceTimersByTimeAsync(graceLimit)
+    expect(on.lost).not.toHaveBeenCalled()
     stream.close()
+  })
+
+  it('takes an id alone as a place to go on from', async () => {
+    const server = new Server()
+    const { stream } = start(server)
+    await settle()
+    server.send('retry: 2000\nid: 7\n\n')
+    await settle()
+    server.end()
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(server.calls.map((c) => c.lastId)).toEqual([null, '7'])
+    stream.close()
+  })
+
+  it('says that the connection is lost when the next try fails, or does not answer', async () => {
+    for (const fail of [true, false]) {
+      const server = new Server()
+      const { on, stream } = start(server)
+      await settle()
+      server.send(': hello\n\n')
+      await settle()
+      if (fail) server.status = 503
+      else server.fetch = stuck
+      server.end()
+      await vi.advanceTimersByTimeAsync(graceLimit)
+      expect(on.lost, String(fail)).toHaveBeenCalled()
+      stream.close()
+    }
   })
 
   it('takes silence for a dead connection, a heartbeat for a live one', async () => {

@@ -13,6 +13,8 @@ export class Parser {
   private buffer = ''
   private event = ''
   private data: string[] = []
+  private id: string | undefined
+  /** The id of the last message that was complete; an id alone counts as one. */
   lastId = ''
 
   constructor(
@@ -40,13 +42,15 @@ export class Parser {
     if (value.startsWith(' ')) value = value.slice(1)
     if (field === 'event') this.event = value
     else if (field === 'data') this.data.push(value)
-    else if (field === 'id' && !value.includes('\0')) this.lastId = value
+    else if (field === 'id' && !value.includes('\0')) this.id = value
   }
 
   private dispatch(): void {
     const { event, data } = this
+    this.lastId = this.id ?? this.lastId
     this.event = ''
     this.data = []
+    this.id = undefined
     if (data.length === 0 && event === '') return
     this.onMessage({ event: event || 'message', data: data.join('\n'), id: this.lastId })
   }
@@ -64,6 +68,8 @@ export interface StreamHandlers {
 
 /** Silence after which a connection is taken for dead, in ms: two missed heartbeats and a little. */
 export const silenceLimit = 35_000
+/** How long a healthy stream may be away before it is called lost, in ms. */
+export const graceLimit = 2_000
 const firstRetry = 1_000
 const longestRetry = 20_000
 
@@ -73,7 +79,9 @@ export class Stream {
   private attempt: AbortController | undefined
   private watchdog: ReturnType<typeof setTimeout> | undefined
   private retry: ReturnType<typeof setTimeout> | undefined
+  private overdue: ReturnType<typeof setTimeout> | undefined
   private failures = 0
+  private heard = false
   private closed = false
 
   constructor(
@@ -92,6 +100,7 @@ export class Stream {
     this.closed = true
     clearTimeout(this.retry)
     clearTimeout(this.watchdog)
+    clearTimeout(this.overdue)
     this.attempt?.abort()
   }
 
@@ -106,6 +115,7 @@ export class Stream {
   private async connect(): Promise<void> {
     const attempt = new AbortController()
     this.attempt = attempt
+    this.heard = false
     this.watch(attempt)
     try {
       const headers: Record<string, string> = { Accept: 'text/event-stream' }
@@ -122,6 +132,7 @@ export class Stream {
         return
       }
       if (!res.ok || !res.body) throw new Error(`stream: HTTP ${res.status}`)
+      clearTimeout(this.overdue)
       this.on.open(this.lastId !== '')
       await this.read(res.body, attempt)
     } catch {
@@ -129,9 +140,15 @@ export class Stream {
     }
     clearTimeout(this.watchdog)
     if (this.closed || this.attempt !== attempt) return
+    // A server may end a healthy stream on purpose. The first new try is made soon and
+    // without a word; only when it does not succeed at once is the connection lost.
+    const silent = attempt.signal.aborted
     attempt.abort()
-    this.on.lost()
-    const pause = Math.min(longestRetry, firstRetry * 2 ** this.failures) * (0.5 + this.random() / 2)
+    clearTimeout(this.overdue)
+    if (this.heard && !silent) this.overdue = setTimeout(() => this.on.lost(), graceLimit)
+    else this.on.lost()
+    const longest = Math.min(longestRetry, firstRetry * 2 ** this.failures)
+    const pause = (this.heard ? graceLimit / 4 : longest) * (0.5 + this.random() / 2)
     this.failures = Math.min(this.failures + 1, 10)
     this.retry = setTimeout(() => {
       this.retry = undefined
@@ -140,12 +157,7 @@ export class Stream {
   }
 
   private async read(body: ReadableStream<Uint8Array>, attempt: AbortController): Promise<void> {
-    const parser = new Parser(
-      (m) => {
-        this.lastId = m.id
-        this.on.message(m)
-      },
-    )
+    const parser = new Parser((m) => this.on.message(m))
     parser.lastId = this.lastId
     const reader = body.getReader()
     const decoder = new TextDecoder()
@@ -153,9 +165,11 @@ export class Stream {
       const { value, done } = await reader.read()
       if (done || attempt.signal.aborted) return
       this.failures = 0
+      this.heard = true
       this.watch(attempt)
       this.on.heard()
       parser.push(decoder.decode(value, { stream: true }))
+      this.lastId = parser.lastId
     }
   }
 

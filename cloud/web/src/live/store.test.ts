@@ -144,13 +144,45 @@ describe('store', () => {
   it('keeps the younger of two values and says when it is stale', () => {
     const s = createStore(api)
     const at = (t: number): Live => ({ outlet: 3, watts: t, at: new Date(t).toISOString() })
-    s.handlers.message(frame('outlets', { shed: 's1', outlets: [at(start)] }))
-    s.handlers.message(frame('outlets', { shed: 's1', outlets: [at(start - 5_000)] }))
+    s.handlers.message(frame('outlets', { shed: 's1', live: [at(start)] }))
+    s.handlers.message(frame('outlets', { shed: 's1', live: [at(start - 5_000)] }))
     expect(s.state.live.get('s1')!.get(3)!.watts).toBe(start)
     expect(s.isStale(new Date(start - staleAfter).toISOString())).toBe(false)
     expect(s.isStale(new Date(start - staleAfter - 1).toISOString())).toBe(true)
     expect(s.isStale(undefined)).toBe(true)
     expect(s.isStale('0001-01-01T00:00:00Z')).toBe(true)
+  })
+
+  it('does not go on showing a quantity that is no longer measured', () => {
+    const s = createStore(api)
+    s.putLive('s1', [{ outlet: 3, celsius: 24, at: new Date(start).toISOString() }])
+    s.putLive('s1', [{ outlet: 3, watts: 1, at: new Date(start + 1_000).toISOString() }])
+    expect(s.state.live.get('s1')!.get(3)!.celsius).toBeUndefined()
+  })
+
+  it('takes an outlet’s state from telemetry when it is younger than the shed’s word, never against a latch', async () => {
+    const outlets = () => [
+      { outlet: 1, state: 'ready' as const, quality: 'good' as const },
+      { outlet: 2, state: 'tripped' as const, quality: 'good' as const, latched: ['overcurrent'] },
+    ]
+    sheds = [shed('s1', { outlets: outlets() })]
+    const s = createStore(api)
+    await s.load()
+    const states = () => s.state.sheds.get('s1')!.outlets!.map((o) => o.state)
+    const at = (t: number) => new Date(t).toISOString()
+    s.putLive('s1', [1, 2, 5].map((outlet) => ({ outlet, state: 'charging' as const, at: at(start) })))
+    expect(states()).toEqual(['charging', 'tripped', 'charging'])
+    // The same word of the shed again, as when alarms are counted: telemetry stays the younger one.
+    s.putShed(shed('s1', { outlets: outlets() }))
+    expect(states()).toEqual(['charging', 'tripped', 'charging'])
+    // A new word of the shed is younger than the telemetry before it.
+    vi.setSystemTime(start + 5_000)
+    s.putShed(shed('s1', { outlets: [{ outlet: 1, state: 'off', quality: 'good' }] }))
+    expect(states()).toEqual(['off'])
+    s.putLive('s1', [{ outlet: 1, state: 'charging', at: at(start + 4_000) }])
+    expect(states()).toEqual(['off'])
+    s.putLive('s1', [{ outlet: 1, state: 'ready', at: at(start + 6_000) }])
+    expect(states()).toEqual(['ready'])
   })
 
   it('says since when the connection is away: the last time it was heard', () => {

@@ -84,8 +84,8 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       const [list, page] = await Promise.all([api.sheds(), api.alarms({ state: 'open' }, '', openKept)])
       if (mine < applied) return // a later question was answered first
       applied = mine
-      state.sheds = new Map(list.map((s) => [s.shed, s]))
-      for (const s of list) if (s.live) putLive(s.shed, s.live)
+      for (const id of [...state.sheds.keys()]) if (!list.some((s) => s.shed === id)) state.sheds.delete(id)
+      for (const s of list) putShed(s)
       const fresh = new Map<string, Alarm>()
       for (const a of page.alarms ?? []) if (!touched.has(a.alarm_id)) fresh.set(a.alarm_id, a)
       for (const id of touched) {
@@ -106,6 +106,10 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     }
   }
 
+  /** When a shed's own list of outlet states last became different, in ms. */
+  const statedAt = new Map<string, number>()
+
+  /** Takes newer values whole: a quantity that is absent now is not measured now. */
   function putLive(shed: string, values: Live[]): void {
     let of = state.live.get(shed)
     if (!of) {
@@ -115,7 +119,26 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     for (const v of values) {
       const have = of.get(v.outlet)
       if (have && (instant(have.at) ?? 0) > (instant(v.at) ?? 0)) continue
-      of.set(v.outlet, { ...have, ...v })
+      of.set(v.outlet, v)
+      putState(shed, v)
+    }
+  }
+
+  /**
+   * Telemetry carries the outlet's state too. It counts when it is younger than the shed's
+   * own word, and never against a latch: only the shed itself says that one is gone.
+   */
+  function putState(shed: string, v: Live): void {
+    const s = state.sheds.get(shed)
+    if (!s || !v.state || (instant(v.at) ?? 0) <= (statedAt.get(shed) ?? 0)) return
+    const outlets = (s.outlets ??= [])
+    const o = outlets.find((x) => x.outlet === v.outlet)
+    if (!o) {
+      outlets.push({ outlet: v.outlet, state: v.state, quality: v.quality ?? 'good' })
+      outlets.sort((a, b) => a.outlet - b.outlet)
+    } else if (!o.latched?.length) {
+      o.state = v.state
+      o.quality = v.quality ?? o.quality
     }
   }
 
@@ -159,9 +182,16 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     if (recount === undefined && state.link !== 'lost') recount = setTimeout(() => ((recount = undefined), recountSoon()), 5_000)
   }
 
+  const said = new Map<string, string>()
+
   function putShed(s: Shed): void {
+    const words = JSON.stringify(s.outlets ?? [])
+    const before = said.get(s.shed)
+    said.set(s.shed, words)
+    if (before !== undefined && before !== words) statedAt.set(s.shed, api.now())
     state.sheds.set(s.shed, s)
     if (s.live) putLive(s.shed, s.live)
+    for (const v of state.live.get(s.shed)?.values() ?? []) putState(s.shed, v)
   }
 
   const handlers = {
@@ -193,8 +223,8 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       if (m.event === 'alarm') putAlarm(data as Alarm)
       else if (m.event === 'shed') putShed(data as Shed)
       else if (m.event === 'outlets') {
-        const o = data as { shed: string; live?: Live[] | null; outlets?: Live[] | null }
-        putLive(o.shed, o.live ?? o.outlets ?? [])
+        const o = data as { shed: string; live: Live[] | null }
+        putLive(o.shed, o.live ?? [])
       }
     },
   }
@@ -231,6 +261,8 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       applied = ++asked
       clearTimeout(recount)
       recount = undefined
+      said.clear()
+      statedAt.clear()
       Object.assign(state, {
         loaded: false,
         error: undefined,
