@@ -15,7 +15,8 @@ import (
 
 // PutAlarm takes an event over. Nil means that it is on disk, and stays there
 // until [Outbox.Acked] names its id. An id that is in the outbox already is
-// not put twice. [ErrMemoryOnly] means that the event will be delivered, but
+// not put twice. When ctx ends first the event may be kept or not; it may be put
+// again. [ErrMemoryOnly] means that the event will be delivered, but
 // not over a restart; [ErrRefused], that it never can be.
 func (o *Outbox) PutAlarm(ctx context.Context, e shedguard.Event) error {
 	payload, err := json.Marshal(e)
@@ -110,7 +111,7 @@ func (o *Outbox) writeAlarms(ps []*put) {
 			return nil
 		}
 		err = o.update(write)
-		if err != nil && o.shed() {
+		if err != nil && (errors.Is(err, errBroken) || o.shed()) {
 			err = o.update(write)
 		}
 	}
@@ -249,7 +250,7 @@ func (o *Outbox) load(ctx context.Context, bucket []byte, recs []record) ([]reco
 			return nil
 		})
 		for key, why := range bad {
-			o.counters1(func(c *Counters) { c.BadRecords++ })
+			o.tally(func(c *Counters) { c.BadRecords++ })
 			o.opts.Log.Error("outbox record set aside", "lane", string(bucket), "key", key, "err", why)
 			o.moveAside(bucket, key, why.Error())
 		}
@@ -257,7 +258,8 @@ func (o *Outbox) load(ctx context.Context, bucket []byte, recs []record) ([]reco
 	return good, errors.Join(doErr, err)
 }
 
-func (o *Outbox) counters1(f func(*Counters)) {
+// tally changes the counters.
+func (o *Outbox) tally(f func(*Counters)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	f(&o.counters)

@@ -46,7 +46,7 @@ func edit(tb testing.TB, path string, f func(*bolt.Tx) error) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if err := db.Update(f); err != nil {
 		tb.Fatal(err)
 	}
@@ -98,12 +98,12 @@ func TestBadRecordIsSetAside(t *testing.T) {
 	if s := o.Stats(); s.BadRecords != 3 || s.BadFiles != 0 {
 		t.Errorf("stats %+v: want 3 bad records", s)
 	}
-	o.Close()
+	_ = o.Close()
 	o = open(t, path)
 	if s := o.Stats(); s.BadRecords != 3 {
 		t.Errorf("%d bad records after restart, want 3", s.BadRecords)
 	}
-	o.Close()
+	_ = o.Close()
 	aside := 0
 	edit(t, path, func(tx *bolt.Tx) error {
 		return tx.Bucket([]byte("aside")).ForEach(func(_, v []byte) error {
@@ -227,6 +227,73 @@ func TestBitRot(t *testing.T) {
 	}
 }
 
+// The file goes bad under a running outbox: pages vanish from the mapped memory
+// or turn to nonsense. The process lives, what is whole is found, what is not
+// is counted, and the lane works on.
+func TestFileGoesBadWhileRunning(t *testing.T) {
+	for name, damage := range map[string]func(f *os.File) error{
+		"truncated": func(f *os.File) error { return f.Truncate(int64(4 * os.Getpagesize())) },
+		"nonsense": func(f *os.File) error {
+			info, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			for at := int64(2 * os.Getpagesize()); at < info.Size(); at += int64(os.Getpagesize()) {
+				if _, err := f.WriteAt([]byte{0xde, 0xad, 0xbe, 0xef, 1, 2, 3, 4, 0x77, 0x77, 0xff, 0xff, 0xff, 0xff}, at); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		for _, first := range []string{"read", "put", "sync"} {
+			t.Run(name+" before "+first, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "o.db")
+				want := filled(t, path, 60)
+				o := open(t, path)
+				f, err := os.OpenFile(path, os.O_RDWR, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(damage(f), f.Close()); err != nil {
+					t.Fatal(err)
+				}
+				e := raised(t, shedguard.SeverityCritical)
+				switch first {
+				case "read":
+					if _, err := o.Alarms(t.Context(), 0, 1000); err == nil {
+						t.Error("a broken file was read")
+					}
+				case "put":
+				case "sync":
+					putTelemetry(t, o, lines(1))
+					if err := o.Sync(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := o.PutAlarm(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				got := ids(alarms(t, o))
+				s := o.Stats()
+				if s.BadFiles != 1 || len(got)-1+int(s.BadRecords) < len(want) || got[len(got)-1] != e.ID {
+					t.Errorf("stats %+v with %d of %d alarms", s, len(got)-1, len(want))
+				}
+				if name == "nonsense" && len(got) < len(want)/2 {
+					t.Errorf("%d of %d alarms found", len(got)-1, len(want))
+				}
+				if err := o.Close(); err != nil {
+					t.Fatal(err)
+				}
+				o = open(t, path)
+				if again := ids(alarms(t, o)); !slices.Equal(again, got) {
+					t.Errorf("%d alarms after restart, want %d", len(again), len(got))
+				}
+			})
+		}
+	}
+}
+
 func TestOtherProcessHoldsTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "o.db")
 	want := filled(t, path, 3)
@@ -242,7 +309,7 @@ func TestOtherProcessHoldsTheFile(t *testing.T) {
 	if kept, _ := filepath.Glob(path + ".corrupt-*"); len(kept) != 0 {
 		t.Fatalf("a good file was set aside: %v", kept)
 	}
-	db.Close()
+	_ = db.Close()
 	if err := o.Sync(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -268,8 +335,12 @@ func TestWriter(t *testing.T) {
 	}
 	out := bufio.NewWriter(os.Stdout)
 	say := func(word, id string) {
-		fmt.Fprintf(out, "\n%s %s\n", word, id)
-		out.Flush()
+		if _, err := fmt.Fprintf(out, "\n%s %s\n", word, id); err != nil {
+			t.Fatal(err)
+		}
+		if err := out.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var mine []string
 	for i := 0; ; i++ {
@@ -416,7 +487,7 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		_ = db.View(func(tx *bolt.Tx) error {
 			return tx.ForEach(func(_ []byte, b *bolt.Bucket) error {
 				return b.ForEach(func(_, _ []byte) error { return nil })

@@ -73,3 +73,10 @@ func Encode(key uint64, id string, payload []byte) []byte {
 
 // Shift moves timestamps.
 func Shift(lines []byte, startMS int64) ([]byte, int) { return shift(lines, startMS) }
+
+// NewestKey is the key of the newest telemetry record.
+func (o *Outbox) NewestKey() uint64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.items[len(o.items)-1].key
+}

@@ -271,6 +271,9 @@ func (o *Outbox) adopt(c *contents) {
 		o.items = append(c.items, o.items...)
 		for _, it := range c.items {
 			o.liveBytes += int64(it.size)
+			if it.boot != "" {
+				o.clockless++
+			}
 		}
 	}
 	for boot, start := range c.boots {
@@ -287,7 +290,7 @@ func (o *Outbox) adopt(c *contents) {
 		if r.kind == kindTelemetry {
 			lane = telemetryName
 		}
-		o.counters1(func(c *Counters) { c.BadRecords++ })
+		o.tally(func(c *Counters) { c.BadRecords++ })
 		o.opts.Log.Error("outbox record set aside", "lane", lane, "key", r.key)
 		o.moveAside([]byte(lane), r.key, errRecord.Error())
 	}
@@ -652,14 +655,13 @@ func (o *Outbox) shed() bool {
 // it in the file to be looked at.
 func (o *Outbox) SetAside(ctx context.Context, r Record, reason string) error {
 	err := o.do(ctx, func() {
-		o.counters1(func(c *Counters) { c.SetAside++ })
-		if r.Class == shedguard.ClassTelemetry {
-			o.keepAside(r.Payload, reason)
-			o.Delivered(r.Key)
-			return
-		}
+		o.tally(func(c *Counters) { c.SetAside++ })
 		o.keepAside(r.Payload, reason)
-		o.Acked(r.ID)
+		if r.Class == shedguard.ClassTelemetry {
+			o.Delivered(r.Key)
+		} else {
+			o.Acked(r.ID)
+		}
 	})
 	if err != nil {
 		return fmt.Errorf("set aside %s %d: %w", r.Class, r.Key, err)
@@ -670,7 +672,7 @@ func (o *Outbox) SetAside(ctx context.Context, r Record, reason string) error {
 
 // refuse counts and keeps a payload that never got into a lane.
 func (o *Outbox) refuse(ctx context.Context, payload []byte, reason string) {
-	o.counters1(func(c *Counters) { c.SetAside++ })
+	o.tally(func(c *Counters) { c.SetAside++ })
 	payload = bytes.Clone(payload[:min(len(payload), shedguard.MaxEventBytes)])
 	if err := o.do(ctx, func() { o.keepAside(payload, reason) }); err != nil {
 		reason += " (not kept: " + err.Error() + ")"

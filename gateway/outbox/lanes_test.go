@@ -106,7 +106,7 @@ func TestBoundDropsOldestTelemetryAndCounts(t *testing.T) {
 	if len(alarms(t, o)) != 1 {
 		t.Error("the alarm went")
 	}
-	o.Close()
+	_ = o.Close()
 	o = open(t, path, small)
 	if again := o.Stats(); again.DroppedTelemetry != s.DroppedTelemetry || again.DroppedBytes != s.DroppedBytes || again.Telemetry != s.Telemetry {
 		t.Errorf("after restart %+v, want %+v", again, s)
@@ -164,7 +164,7 @@ func TestUnsyncedTelemetry(t *testing.T) {
 	if err := o.SetClock(earlier, start); err != nil {
 		t.Fatal(err)
 	}
-	o.Close()
+	_ = o.Close()
 	o = open(t, path)
 	if rs := telemetry(t, o); len(rs) != 1 || string(rs[0].Payload) != "outlet,shed=S1 watts=2 1732366806000000000\n" {
 		t.Fatalf("the earlier boot's record after restart: %v", rs)
@@ -248,7 +248,7 @@ func TestFullDiskCostsTelemetryBeforeAlarms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	batch := bytes.Repeat(lines(1), 500)
 	for range 100 {
 		putTelemetry(t, o, batch)
@@ -275,7 +275,7 @@ func TestNoFolder(t *testing.T) {
 	if err != nil {
 		t.Fatalf("start refused: %v", err)
 	}
-	defer o.Close()
+	defer func() { _ = o.Close() }()
 	e := raised(t, shedguard.SeverityMajor)
 	if err := o.PutAlarm(t.Context(), e); !errors.Is(err, outbox.ErrMemoryOnly) {
 		t.Errorf("put: %v, want memory only", err)
@@ -327,7 +327,7 @@ func TestConcurrentPutsShareACommit(t *testing.T) {
 	if len(rs) != 200 || !slices.IsSortedFunc(rs, func(a, b outbox.Record) int { return int(a.Key) - int(b.Key) }) {
 		t.Errorf("%d records", len(rs))
 	}
-	o.Close()
+	_ = o.Close()
 	if err := o.PutAlarm(context.Background(), raised(t, shedguard.SeverityMajor)); !errors.Is(err, outbox.ErrClosed) {
 		t.Errorf("put after close: %v", err)
 	}
@@ -376,7 +376,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		defer func() { o.Close() }()
+		defer func() { _ = o.Close() }()
 		var wantIDs []string
 		var wantLines []string
 		counter := 0

@@ -145,6 +145,7 @@ type Outbox struct {
 	otherBytes   int64
 	items        []*item // by key
 	removed      int     // of items, not yet trimmed
+	clockless    int     // of items, put without a clock and not removed
 	liveBytes    int64
 	pendingBytes int64
 	doomed       []uint64         // telemetry keys to delete from disk
@@ -225,14 +226,13 @@ func (o *Outbox) Stats() Stats {
 	defer o.mu.Unlock()
 	s := Stats{
 		Alarms: len(o.alarms), TelemetryBytes: o.liveBytes,
-		MemoryOnly: o.memoryOnly, DiskError: o.diskError, Counters: o.counters,
+		Telemetry: len(o.items) - o.removed, MemoryOnly: o.memoryOnly, DiskError: o.diskError, Counters: o.counters,
+	}
+	if o.clockless == 0 {
+		return s
 	}
 	for _, it := range o.items {
-		if it.delivered {
-			continue
-		}
-		s.Telemetry++
-		if it.boot != "" && o.boots[it.boot] == 0 {
+		if !it.delivered && it.boot != "" && o.boots[it.boot] == 0 {
 			s.Waiting++
 		}
 	}
@@ -387,6 +387,9 @@ func (o *Outbox) remove(it *item) {
 	}
 	it.delivered = true
 	o.removed++
+	if it.boot != "" {
+		o.clockless--
+	}
 	o.liveBytes -= int64(it.size)
 	if it.onDisk {
 		o.doomed = append(o.doomed, it.key)

@@ -32,7 +32,7 @@ func open(tb testing.TB, path string, change ...func(*outbox.Options)) *outbox.O
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { o.Close() })
+	tb.Cleanup(func() { _ = o.Close() })
 	return o
 }
 

@@ -85,7 +85,7 @@ func (r *record) header(b []byte) (size int, err error) {
 	if k < kindAlarm || k > kindCounters || flags > flagUnsynced || severity > shedguard.SeverityWarning {
 		return 0, fmt.Errorf("%w: kind %d, flags %d, severity %d", errRecord, k, flags, severity)
 	}
-	if uint64(headerBytes+idLen+sumBytes)+uint64(payload) > uint64(len(b)) {
+	if int64(payload) > int64(len(b)-headerBytes-idLen-sumBytes) {
 		return 0, fmt.Errorf("%w: %d bytes of payload in %d bytes", errRecord, payload, len(b))
 	}
 	*r = record{

@@ -43,6 +43,9 @@ func (o *Outbox) PutTelemetry(ctx context.Context, t Telemetry) error {
 			key: o.nextItem, size: r.size() + len(t.Lines), boot: boot, body: bytes.Clone(t.Lines),
 		})
 		o.nextItem++
+		if boot != "" {
+			o.clockless++
+		}
 		o.liveBytes += int64(r.size())
 		o.pendingBytes += int64(r.size())
 	}
@@ -126,7 +129,7 @@ func (o *Outbox) Telemetry(ctx context.Context, after uint64, n int) ([]Record, 
 				o.mu.Unlock()
 				lines, lost := shift(r.payload, start)
 				if lost > 0 {
-					o.counters1(func(c *Counters) { c.BadRecords += uint64(lost) })
+					o.tally(func(c *Counters) { c.BadRecords += uint64(lost) })
 				}
 				if r.payload = lines; len(lines) == 0 {
 					o.Delivered(r.key)

@@ -46,7 +46,7 @@ func newOutbox(tb testing.TB, boot string) *outbox.Outbox {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { o.Close() })
+	tb.Cleanup(func() { _ = o.Close() })
 	return o
 }
 
@@ -292,25 +292,35 @@ func newProxy(tb testing.TB, to string) *proxy {
 			}
 			out, err := net.Dial("tcp", to)
 			if err != nil {
-				in.Close()
+				_ = in.Close()
 				continue
 			}
 			p.mu.Lock()
 			p.conns = append(p.conns, in, out)
 			p.mu.Unlock()
-			p.wg.Go(func() { io.Copy(out, in); out.Close(); in.Close() })
-			p.wg.Go(func() { io.Copy(in, out); out.Close(); in.Close() })
+			p.wg.Go(func() { pipe(out, in) })
+			p.wg.Go(func() { pipe(in, out) })
 		}
 	})
-	tb.Cleanup(func() { l.Close(); p.cut(); p.wg.Wait() })
+	tb.Cleanup(func() {
+		_ = l.Close()
+		p.cut()
+		p.wg.Wait()
+	})
 	return p
+}
+
+// pipe ends both connections with the first that ends.
+func pipe(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	_, _ = to.Close(), from.Close()
 }
 
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
-		c.Close()
+		_ = c.Close()
 	}
 	p.conns = nil
 }
@@ -589,7 +599,6 @@ func TestMutualTLS(t *testing.T) {
 			u, _ := run(t, opts)
 			if tt.want == "" {
 				waitFor(t, "connection", u.Connected)
-				opts.Outbox.SetClock(opts.BootID, time.Now())
 				put(t, opts.Outbox)
 				waitFor(t, "alarm sent", func() bool { return u.Stats().Alarms == 1 })
 				return

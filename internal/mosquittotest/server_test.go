@@ -12,7 +12,7 @@ func TestRestartKeepsThePort(t *testing.T) {
 	addr := s.Addr()
 	s.Stop()
 	if c, err := net.Dial("tcp", addr); err == nil {
-		c.Close()
+		_ = c.Close()
 		t.Fatal("a stopped broker still accepts connections")
 	}
 	s.Restart()
@@ -23,7 +23,7 @@ func TestRestartKeepsThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Close()
+	_ = c.Close()
 	s.Kill()
 	s.Restart()
 }
