@@ -83,8 +83,9 @@ type expander struct {
 	sealed *atomic.Bool
 	want   atomic.Uint32
 	fault  atomic.Pointer[error] // why the last write was not confirmed
-	turn   chan struct{}         // held while dev is in use; guards lost
+	turn   chan struct{}         // held while dev is in use; guards all below
 	lost   bool                  // the chip must be configured before it is written
+	holds  uint16                // what was last written and read back
 }
 
 // New returns the outputs after it wrote every outlet open and the siren and
@@ -360,6 +361,7 @@ func (e *expander) put(word uint16) error {
 	if got != word {
 		return fmt.Errorf("%w: %#04x, want %#04x", ErrReadBack, got, word)
 	}
+	e.holds = word
 	return nil
 }
 
@@ -381,17 +383,17 @@ func (e *expander) verify() error {
 		}
 		return fmt.Errorf("%s: %w: %w", e.name, ErrReset, err)
 	}
-	word := e.word()
 	got, err := e.dev.Latch()
 	if err != nil {
 		return e.settle() // writing tells whether the chip is lost
 	}
+	word := e.holds // not what is wanted, which may have changed meanwhile
 	if got == word {
 		return nil
 	}
 	// Whatever relay the chip shows open stays open; what it shows closed
 	// against the wish is written open below.
-	shown := uint32(got) ^ e.invert
-	e.want.And(shown | ^e.relays)
+	gone := (uint32(word) ^ e.invert) &^ (uint32(got) ^ e.invert) & e.relays
+	e.want.And(^gone)
 	return errors.Join(fmt.Errorf("%s: %w: %#04x, want %#04x", e.name, ErrAltered, got, word), e.settle())
 }

@@ -103,7 +103,7 @@ type signature struct {
 	failed bool
 	siren  bool
 	n      int
-	list   [16]mark
+	list   [8]mark
 }
 
 type mark struct {
@@ -208,20 +208,18 @@ func (g *Guard) publish(l *line, o *outlet) {
 		g.late.Add(1)
 		return
 	}
-	l.views[o.place] = o.view()
+	o.show(&l.views[o.place])
 	l.viewing.Unlock()
 }
 
-func (o *outlet) view() OutletView {
-	v := OutletView{
-		Outlet: o.number, State: o.outcome.Outlet, Reading: o.sample.Reading,
-		Celsius: o.sample.Celsius, CelsiusAt: o.sample.CelsiusAt,
-		Closed: o.in.Closed, SwitchedAt: o.in.SwitchedAt,
-		Heat: o.protect.Heat(), Latched: o.protect.Latched(), Verdict: o.verdict,
-		MeterErr: o.sample.Err, ThermometerErr: o.sample.ThermometerErr, RelayErr: o.failure,
-	}
+// show fills v in place: a view is large.
+func (o *outlet) show(v *OutletView) {
+	v.Outlet, v.State = o.number, o.outcome.Outlet
+	v.Reading, v.Celsius, v.CelsiusAt = o.sample.Reading, o.sample.Celsius, o.sample.CelsiusAt
+	v.Closed, v.SwitchedAt = o.in.Closed, o.in.SwitchedAt
+	v.Heat, v.Latched, v.Verdict = o.protect.Heat(), o.protect.Latched(), o.verdict
+	v.MeterErr, v.ThermometerErr, v.RelayErr = o.sample.Err, o.sample.ThermometerErr, o.failure
 	v.Session, v.Running = o.session.Session()
-	return v
 }
 
 // Changes is the queue of changes. One goroutine reads it.

@@ -158,7 +158,8 @@ func New(opts Options) (*Guard, error) {
 		out.place = len(l.outlets)
 		l.outlets = append(l.outlets, out)
 		l.byNo[o.Number] = out
-		l.views = append(l.views, out.view())
+		l.views = append(l.views, OutletView{})
+		out.show(&l.views[out.place])
 	}
 	for _, l := range g.lines {
 		for _, n := range l.poll.Outlets() {
