@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -63,12 +64,13 @@ type Notifier struct {
 	keep   keeper
 	read   reader
 	log    *slog.Logger
-	lanes  map[string]*lane
 	wake   chan struct{}
 
 	mu    sync.Mutex
-	busy  map[int64]bool // guarded by mu; deliveries that a lane has
-	stats Stats          // guarded by mu
+	plans uint64           // guarded by mu; plans begun
+	lanes map[string]*lane // never changed
+	held  map[int64]uint64 // guarded by mu; deliveries that a lane has (0), or gave back during that plan
+	stats Stats            // guarded by mu
 }
 
 // lane is one channel: its sender and its queue.
@@ -107,7 +109,7 @@ func New(opts Options) (*Notifier, error) {
 	n := &Notifier{
 		policy: policy, writer: writer{base: policy.settings.BaseURL, zone: policy.zone},
 		keep: opts.Book, read: opts.Book, log: opts.Log,
-		lanes: map[string]*lane{}, wake: make(chan struct{}, 1), busy: map[int64]bool{},
+		lanes: map[string]*lane{}, wake: make(chan struct{}, 1), held: map[int64]uint64{},
 	}
 	var errs []error
 	for _, c := range policy.settings.Channels {
@@ -216,6 +218,7 @@ func (n *Notifier) sleep(ctx context.Context, d time.Duration) {
 func (n *Notifier) plan(ctx context.Context, now time.Time) (next time.Time, err error) {
 	now = now.UTC().Truncate(time.Millisecond)
 	next = now.Add(planAtLeast)
+	n.begin()
 	recent := now.Add(-n.policy.Memory())
 	state, err := n.keep.NotifyState(ctx, recent, now)
 	if err != nil {
@@ -241,6 +244,9 @@ func (n *Notifier) plan(ctx context.Context, now time.Time) (next time.Time, err
 	if !p.Next.IsZero() && p.Next.Before(next) {
 		next = p.Next
 	}
+	for _, l := range n.lanes {
+		n.release(l.drop(p.Withdraw)...)
+	}
 	n.hand(state.Pending, p.Withdraw, now)
 	n.mu.Lock()
 	n.stats.Pending = len(state.Pending) - len(p.Withdraw)
@@ -254,6 +260,10 @@ func (n *Notifier) hand(pending []book.Delivery, withdrawn map[int64]string, now
 	for _, d := range pending {
 		_, gone := withdrawn[d.Num]
 		channel, _ := n.channel(&d, d.Channel)
+		if channel == "" { // the settings changed: what is left has refused it
+			d.Refused = nil
+			channel, _ = n.channel(&d, "")
+		}
 		l := n.lanes[channel]
 		if gone || l == nil || d.NextAt.After(now) || !n.claim(d.Num) {
 			continue
@@ -272,15 +282,48 @@ func (l *lane) signal() {
 	}
 }
 
-// claim takes a delivery for a lane; false when one has it.
+// drop takes withdrawn deliveries out of the queue.
+func (l *lane) drop(withdrawn map[int64]string) (dropped []int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.DeleteFunc(l.queue, func(d book.Delivery) bool {
+		_, gone := withdrawn[d.Num]
+		if gone {
+			dropped = append(dropped, d.Num)
+		}
+		return gone
+	})
+	return dropped
+}
+
+// begin counts a plan. What lanes gave back before it began is free again: the
+// plan reads what they wrote.
+func (n *Notifier) begin() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.plans++
+	maps.DeleteFunc(n.held, func(_ int64, back uint64) bool { return back != 0 && back < n.plans })
+}
+
+// claim takes a delivery for a lane; false when one has it, or had it while
+// the plan was made.
 func (n *Notifier) claim(num int64) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.busy[num] {
+	if _, taken := n.held[num]; taken {
 		return false
 	}
-	n.busy[num] = true
+	n.held[num] = 0
 	return true
+}
+
+// release gives deliveries back, for the next plan.
+func (n *Notifier) release(nums ...int64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, num := range nums {
+		n.held[num] = n.plans
+	}
 }
 
 // channel is the first channel of the delivery's person, from that one on,
@@ -315,9 +358,7 @@ func (n *Notifier) serve(ctx context.Context, l *lane) {
 				break
 			}
 			n.send(ctx, l, d)
-			n.mu.Lock()
-			delete(n.busy, d.Num)
-			n.mu.Unlock()
+			n.release(d.Num)
 			n.Wake()
 		}
 	}
