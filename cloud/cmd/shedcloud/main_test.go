@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := write("good.yaml", "data: store\nbroker: {listen: '127.0.0.1:0'}\n")
+	bad := write("bad.yaml", "datas: store\nhttp: {listen: 8080}\npresence: {silent: 1s}\n")
+	occupied := write("occupied", "")
+	tests := map[string]struct {
+		args      []string
+		code      int
+		out, errs string
+	}{
+		"nothing":                 {nil, 0, "serve", ""},
+		"help":                    {[]string{"--help"}, 0, "without a configuration", ""},
+		"help of serve":           {[]string{"serve", "--help"}, 0, "--broker-listen", ""},
+		"version":                 {[]string{"version"}, 0, "shedcloud ", ""},
+		"unknown command":         {[]string{"swim"}, 2, "", "see shedcloud --help"},
+		"unknown flag":            {[]string{"serve", "--fast"}, 2, "", "see shedcloud --help"},
+		"bad log level":           {[]string{"--log-level", "loud", "version"}, 2, "", "log-level"},
+		"serve without anything":  {[]string{"serve"}, 2, "", "want --config FILE"},
+		"serve with a bad flag":   {[]string{"serve", "--data", dir, "--broker-listen", "0.0.0.0:1883"}, 2, "", "loopback"},
+		"serve without its file":  {[]string{"serve", "--config", filepath.Join(dir, "none")}, 1, "", "no such file"},
+		"serve with a bad file":   {[]string{"serve", "--config", bad}, 2, "", "http.listen"},
+		"serve, data is a file":   {[]string{"serve", "--data", occupied, "--listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"}, 1, "", "data folder"},
+		"serve, no password file": {[]string{"serve", "--config", good, "--admin-password-file", filepath.Join(dir, "none")}, 2, "", "admin password"},
+		"serve, empty password":   {[]string{"serve", "--config", good, "--admin-password-file", occupied}, 2, "", "first line is empty"},
+		"check good":              {[]string{"check", "--config", good}, 0, "good", ""},
+		"check bad":               {[]string{"check", "--config", bad}, 2, "line 1: datas: want one of", "faults"},
+		"check without its file":  {[]string{"check", "--config", filepath.Join(dir, "none")}, 2, "", "no such file"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			code := run(t.Context(), tt.args, &out, &errs)
+			if code != tt.code || !strings.Contains(out.String(), tt.out) || !strings.Contains(errs.String(), tt.errs) {
+				t.Errorf("exit %d, want %d\nstdout (want %q): %s\nstderr (want %q): %s", code, tt.code, tt.out, &out, tt.errs, &errs)
+			}
+		})
+	}
+}
+
+// The random password is printed at the first start, and never again.
+func TestFirstLoginIsPrintedOnce(t *testing.T) {
+	dir := t.TempDir()
+	for i, want := range []bool{true, false} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		var out, errs bytes.Buffer
+		code := run(ctx, []string{"--log-format", "json", "serve", "--data", dir, "--listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"}, &out, &errs)
+		cancel()
+		if code != 0 || strings.Contains(errs.String(), "First login: user admin, password ") != want || out.Len() > 0 {
+			t.Errorf("start %d: exit %d, stdout %q, stderr:\n%s", i, code, &out, &errs)
+		}
+	}
+}
