@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -465,4 +466,31 @@ func TestModel(t *testing.T) {
 			},
 		})
 	})
+}
+
+// While the link is up the flash sees nothing: what is delivered before its
+// commit is never written.
+func TestDeliveredInTimeIsNeverWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "o.db")
+	o := open(t, path)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		putTelemetry(t, o, lines(12))
+		for _, r := range telemetry(t, o) {
+			o.Delivered(r.Key)
+		}
+		if err := o.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the file was written")
+	}
 }

@@ -64,3 +64,16 @@ const (
 	MaxRemembered = maxRemembered
 	RememberFor   = rememberFor
 )
+
+// Receive takes what came in, and Queued is what it let through to the handler.
+func (u *Uplink) Receive(m Message) { u.receive(m) }
+
+// Queued takes the next command that waits for the handler.
+func (u *Uplink) Queued() (c shedguard.Command, ok bool) {
+	select {
+	case c = <-u.queue:
+		return c, true
+	default:
+		return c, false
+	}
+}

@@ -132,7 +132,12 @@ func bubble(t *testing.T, f func(t *testing.T, b *broker, u *uplink.Uplink, opts
 			Broker: "mqtt://broker.example:1883", Shed: shed, BootID: boot, RequireAck: true, Outbox: o,
 			Status: func() shedguard.Status { return shedguard.Status{} },
 			Clock:  func() shedguard.ClockQuality { return shedguard.ClockSynced },
-			Log:    slog.New(slog.DiscardHandler),
+			Kinds:  []string{shedguard.CommandStop},
+			Handle: func(ctx context.Context, _ shedguard.Command) (any, error) {
+				<-ctx.Done() // a handler that hangs
+				return nil, context.Cause(ctx)
+			},
+			Log: slog.New(slog.DiscardHandler),
 		}
 		u, err := uplink.New(opts)
 		if err != nil {
@@ -277,6 +282,75 @@ func TestAlarmGoesBeforeTelemetry(t *testing.T) {
 		during(t, u, func() { time.Sleep(10 * time.Second) })
 		if len(b.times(id)) != 1 || len(b.times("watts")) != 0 {
 			t.Errorf("%d alarms and %d batches sent while the alarm had no PUBACK, want 1 and 0", len(b.times(id)), len(b.times("watts")))
+		}
+	})
+}
+
+func TestSlowHandlerHoldsNothingUp(t *testing.T) {
+	bubble(t, func(t *testing.T, b *broker, u *uplink.Uplink, opts uplink.Options) {
+		var id string
+		during(t, u, func() {
+			synctest.Wait()
+			now := time.Now()
+			for range 20 { // one is being handled, 16 wait, 3 are too many
+				b.send(shedguard.ClassCommand, shedguard.Command{
+					ID: ulid.Make().String(), Kind: "stop", IssuedAt: now, ExpiresAt: now.Add(time.Hour), By: "test",
+				})
+				synctest.Wait()
+			}
+			id = put(t, opts.Outbox)
+			synctest.Wait()
+			if len(b.times(id)) != 1 {
+				t.Error("the alarm waits for the handler")
+			}
+			if n := len(b.times(`"busy"`)); n != 3 {
+				t.Errorf("%d commands refused as busy, want 3", n)
+			}
+			time.Sleep(11 * time.Second)
+			if n := len(b.times("took longer")); n != 1 {
+				t.Errorf("%d replies after the handler's limit, want 1", n)
+			}
+		})
+	})
+}
+
+// Whatever comes in on whatever topic: nothing panics, everything is counted,
+// and the handler gets only commands that are whole, known and in time.
+func FuzzReceive(f *testing.F) {
+	boot := ulid.Make().String()
+	now := time.Now()
+	good, err := json.Marshal(shedguard.Command{
+		ID: ulid.Make().String(), Kind: "stop", IssuedAt: now, ExpiresAt: now.Add(time.Hour), By: "test", BootID: boot,
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("cmd", good, false)
+	f.Add("cmd", []byte(`{"id":"01JDEXAMP00000000000000000"}`), true)
+	f.Add("ack", []byte(`{"ids":["01JDEXAMP00000000000000000"]}`), false)
+	f.Add("config", []byte("x"), true)
+	f.Add("", []byte(nil), false)
+	o := newOutbox(f, boot)
+	f.Fuzz(func(t *testing.T, class string, payload []byte, retained bool) {
+		u, err := uplink.New(uplink.Options{
+			Broker: "mqtt://broker.example:1883", Shed: shed, BootID: boot, Outbox: o,
+			Status: func() shedguard.Status { return shedguard.Status{} },
+			Clock:  func() shedguard.ClockQuality { return shedguard.ClockSynced },
+			Kinds:  []string{"stop"},
+			Handle: func(context.Context, shedguard.Command) (any, error) { return nil, nil },
+			Log:    slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Receive(uplink.NewMessage(shedguard.Class(class), retained, payload))
+		s := u.Stats()
+		c, ok := u.Queued()
+		if ok && (c.Validate() != nil || c.Kind != "stop" || retained || class != "cmd" || time.Now().After(c.ExpiresAt)) {
+			t.Errorf("the handler gets %+v", c)
+		}
+		if !ok && class != "ack" && s.Garbage+s.Refused == 0 {
+			t.Errorf("%s %q vanished", class, payload)
 		}
 	})
 }
