@@ -119,7 +119,7 @@ func redact(err error, words []string) error {
 			}
 		}
 	}
-	s = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)([^/@\s"]*@)?([^/?\s":]*(?::\d+)?)[^\s":]*`).ReplaceAllString(s, "$1$3/***")
+	s = regexp.MustCompile(`([a-z][a-z0-9+.-]*://)([^/@\s"]*@)?([^/?\s":]*(?::\d+)?)(?:[^\s"]*[^\s":])?`).ReplaceAllString(s, "$1$3/***")
 	return errors.New(shorten(oneLine(s), 500))
 }
 
