@@ -5,6 +5,15 @@
 // holds one hidden file, [Built] is false, and a server should say so instead
 // of answering with an empty page.
 //
+// # Working on it
+//
+// In this folder: "npm run dev" serves the sources against a running shedcloud
+// on port 8080, "npm run check" checks types and runs the unit tests, "npm run
+// e2e" drives the build in Chromium against a server of made-up sheds
+// (e2e/fake.js), and "node e2e/shots.js" takes pictures of every view. With
+// SHEDGUARD_URL, SHEDGUARD_USER and SHEDGUARD_PASSWORD set, e2e/real.test.js
+// drives the page of a running system as well.
+//
 // # Serving
 //
 // Paths under /assets carry a hash of their content and may be cached for

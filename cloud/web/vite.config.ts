@@ -19,5 +19,7 @@ export default defineConfig({
     // The chart library is one lazy chunk of its own and known to be large.
     chunkSizeWarningLimit: 700,
   },
+  // "npm run dev" works against a server of "make demo".
+  server: { proxy: { '/api': 'http://127.0.0.1:8080' } },
   test: { include: ['src/**/*.test.ts'] },
 })

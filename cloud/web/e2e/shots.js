@@ -23,6 +23,7 @@ try {
     const shot = (what, fullPage = true) => page.screenshot({ path: `${out}/${name}-${what}.png`, fullPage })
     await app.go('/')
     await page.locator('.login').waitFor()
+    await page.waitForLoadState('networkidle')
     await shot('1-login')
     await app.login()
     await page.locator('.tile').first().waitFor()

@@ -65,7 +65,7 @@ export function full(s: string | number | null | undefined, locale: Locale): str
   if (t === undefined) return dash
   return dateFormat(locale, {
     year: 'numeric',
-    month: '2-digit',
+    month: locale === 'en' ? 'short' : '2-digit',
     day: '2-digit',
     hour: '2-digit',
     minute: '2-digit',
