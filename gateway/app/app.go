@@ -226,7 +226,7 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		})
 	}
 	a.guard, err = guard.New(guard.Options{
-		Lines: lines, Relays: a.relays, Outlets: outlets, Deadline: a.deadline, Enable: enable,
+		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, Deadline: a.deadline, Enable: enable,
 		Watchdog: opts.Watchdog, NewID: newID, ChangeQueue: 64, SampleQueue: 1024,
 	})
 	return err

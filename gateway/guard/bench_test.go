@@ -76,7 +76,7 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 	must(err)
 	var points []poll.Point
 	var pins []actuate.Outlet
-	opts := Options{ChangeQueue: 1024, SampleQueue: 1, NewID: func() string { return "01JD0000000000000000000000" }}
+	opts := Options{Stagger: 2 * time.Second, ChangeQueue: 1024, SampleQueue: 1, NewID: func() string { return "01JD0000000000000000000000" }}
 	for side := range 2 {
 		model := sim.NewPCA9548()
 		b.bus.Attach(0x70+uint16(side), model)

@@ -10,7 +10,7 @@
 //
 //   - a good reading of it was taken in this very step,
 //   - nothing stands or is latched against it, and its relay obeys,
-//   - two seconds have passed since the last closing anywhere in the shed.
+//   - Options.Stagger has passed since the last closing anywhere in the shed.
 //
 // [Guard.Order] is carried out between two samples, by the goroutine that owns
 // the outlet.

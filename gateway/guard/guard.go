@@ -19,10 +19,6 @@ import (
 )
 
 const (
-	// Stagger is the time between two closings anywhere in the shed, so that
-	// chargers do not start together.
-	Stagger = 2 * time.Second
-
 	// cutWithin is how long a relay may refuse to open before the enable line
 	// takes the supply from all of them.
 	cutWithin = 500 * time.Millisecond
@@ -49,6 +45,9 @@ type Options struct {
 	Lines   []*poll.Line
 	Relays  *actuate.Relays
 	Outlets []Outlet
+	// Stagger is the time between two closings anywhere in the shed, so that
+	// chargers do not start together; zero where they may.
+	Stagger time.Duration
 	// Deadline and Enable are nil where there are none.
 	Deadline *actuate.Deadline
 	Enable   *actuate.Enable
@@ -123,6 +122,7 @@ func New(opts Options) (*Guard, error) {
 		return ok
 	}
 	check(opts.NewID != nil, "new id: required")
+	check(opts.Stagger >= 0, "stagger: %s: want 0 or more", opts.Stagger)
 	check(len(opts.Lines) >= 1 && len(opts.Lines) <= maxLines, "lines: %d: want 1 to %d", len(opts.Lines), maxLines)
 	check(opts.Relays != nil, "relays: required")
 	if len(errs) > 0 {

@@ -161,7 +161,7 @@ func build(n int, edit func(*guard.Options)) (*shed, error) {
 	if err := dev.Set(0xFFFF); err != nil {
 		return nil, err
 	}
-	opts := guard.Options{ChangeQueue: 4096, SampleQueue: 16, NewID: func() string { return "01JD0000000000000000000000" }}
+	opts := guard.Options{Stagger: 2 * time.Second, ChangeQueue: 4096, SampleQueue: 16, NewID: func() string { return "01JD0000000000000000000000" }}
 	var pins []actuate.Outlet
 	points := make([][]poll.Point, 2)
 	for i := range n {

@@ -175,5 +175,5 @@ func (g *Guard) mayClose(now time.Time) bool {
 // just taken it.
 func (g *Guard) claimClose(now time.Time) bool {
 	at, next := int64(now.Sub(g.base)), g.nextClose.Load()
-	return at >= next && g.nextClose.CompareAndSwap(next, at+int64(Stagger))
+	return at >= next && g.nextClose.CompareAndSwap(next, at+int64(g.opts.Stagger))
 }
