@@ -148,7 +148,10 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.startIngest(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.startAPI(feed)
+	if err := a.startAPI(feed); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // ends notes what has to be ended.
