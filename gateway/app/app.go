@@ -162,7 +162,7 @@ func (a *App) keepers(opts *Options) (err error) {
 func (a *App) put(ctx context.Context, e shedguard.Event) error {
 	a.say(ctx, &e)
 	err := a.outbox.PutAlarm(ctx, e)
-	if errors.Is(err, outbox.ErrRefused) {
+	if errors.Is(err, outbox.ErrRefused) || errors.Is(err, outbox.ErrMemoryOnly) {
 		return nil
 	}
 	return err

@@ -119,6 +119,12 @@ func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
 			a.log.Error("alarm not recorded", "part", "alarms", "cause", cause, "err", err)
 		}
 	}
+	if a.clock.Quality() != shedguard.ClockUnsynced {
+		// Telemetry from before the clock was known can go out now.
+		if err := a.outbox.SetClock(a.boot, a.clock.Wall(a.clock.Started())); err != nil {
+			a.log.Error("outbox not told of the clock", "err", err)
+		}
+	}
 	s := a.outbox.Stats()
 	lost := s.DroppedTelemetry + s.DroppedEvents + a.alarms.Dropped()
 	if h.begun && lost > h.dropped {
