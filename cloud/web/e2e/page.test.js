@@ -33,7 +33,7 @@ const overcurrent = () => fake.alarms.find((a) => a.cause === 'overcurrent' && a
 
 describe('login', () => {
   test('a wrong password is said, the right one leads to where one wanted to go', async () => {
-    const { page } = await open({ locale: 'en' })
+    const { page } = await open({ locale: 'en', allow: [/401.*\/login/] })
     await app.go('/alarms?state=all')
     await app.fillLogin('admin', 'wrong')
     await page.getByRole('alert').waitFor()

@@ -18,9 +18,31 @@ export const soundBlocked = ref(false)
 
 let stream: Stream | undefined
 
+// Whether this browser has signed in before. The session itself is a cookie that scripts cannot
+// see; without this note every first visit would ask for it and log a refusal on the console.
+const noteKey = 'shedguard.signed-in'
+const note = {
+  read(): boolean {
+    try {
+      return localStorage.getItem(noteKey) === '1'
+    } catch {
+      return true // storage is forbidden: ask the server
+    }
+  },
+  write(signedIn: boolean): void {
+    try {
+      if (signedIn) localStorage.setItem(noteKey, '1')
+      else localStorage.removeItem(noteKey)
+    } catch {
+      // Storage is forbidden: the server is asked each time.
+    }
+  },
+}
+
 function begin(me: Me): void {
   session.me = me
   session.ended = false
+  note.write(true)
   stream?.close()
   stream = new Stream('/api/v1/stream', { ...store.handlers, unauthorized: end })
   stream.start()
@@ -31,6 +53,7 @@ function begin(me: Me): void {
 export function end(): void {
   if (session.me) session.ended = true
   session.me = undefined
+  note.write(false)
   stream?.close()
   stream = undefined
   store.clear()
@@ -52,11 +75,15 @@ export async function signOut(): Promise<void> {
 /** Whether a session from before still holds. Throws when the server cannot be asked. */
 export async function resume(): Promise<boolean> {
   if (session.me) return true
+  if (!note.read()) return false
   try {
     begin(await api.me())
     return true
   } catch (err) {
-    if (err instanceof ApiError && err.status === 401) return false
+    if (err instanceof ApiError && err.status === 401) {
+      note.write(false)
+      return false
+    }
     throw err
   }
 }
