@@ -42,12 +42,12 @@ type Notice struct {
 	Subject  string             `json:"subject"`
 	Cause    shedguard.Cause    `json:"cause"`
 
-	Delivery   int64         `json:"-"` // 0 for the kind seen
-	State      DeliveryState `json:"-"` // of its delivery
-	Sent       time.Time     `json:"-"` // when its delivery was done
-	SawCleared bool          `json:"-"` // its message said that the alarm is over
-	Settled    bool          `json:"-"` // nothing more is to be told of the alarm
-	Grouped    bool          `json:"-"` // its delivery is a summary
+	Delivery int64         `json:"-"` // 0 for the kind seen
+	State    DeliveryState `json:"-"` // of its delivery
+	Sent     time.Time     `json:"-"` // when its delivery was done
+	SaidOver bool          `json:"-"` // its message said that the alarm is over
+	Settled  bool          `json:"-"` // nothing more is to be told of the alarm
+	Grouped  bool          `json:"-"` // its delivery is a summary
 }
 
 // DeliveryState is what became of a delivery.
@@ -63,21 +63,21 @@ const (
 
 // Delivery is one message to one person.
 type Delivery struct {
-	Num        int64         `json:"num"` // given by the book
-	ID         string        `json:"id" doc:"ULID; receivers of the webhook de-duplicate by it"`
-	Person     string        `json:"person"`
-	Kind       NoticeKind    `json:"kind" enum:"raised,escalated,reminder,worse,cleared,summary,test"`
-	CreatedAt  time.Time     `json:"created_at"`
-	State      DeliveryState `json:"state" enum:"pending,sent,failed,withdrawn"`
-	Reason     string        `json:"reason" doc:"why it failed or was withdrawn"`
-	Channel    string        `json:"channel" doc:"that took it, or is tried next"`
-	Refused    []string      `json:"refused" doc:"channels that will never take it"`
-	Attempts   int           `json:"attempts"`
-	NextAt     time.Time     `json:"next_at" doc:"of the next attempt while it is pending"`
-	DoneAt     time.Time     `json:"done_at" doc:"when it was sent, given up or withdrawn"`
-	SawCleared bool          `json:"-"`
-	Notices    []Notice      `json:"notices"`
-	Log        []Attempt     `json:"log" doc:"every attempt, oldest first"`
+	Num       int64         `json:"num"` // given by the book
+	ID        string        `json:"id" doc:"ULID; receivers of the webhook de-duplicate by it"`
+	Person    string        `json:"person"`
+	Kind      NoticeKind    `json:"kind" enum:"raised,escalated,reminder,worse,cleared,summary,test"`
+	CreatedAt time.Time     `json:"created_at"`
+	State     DeliveryState `json:"state" enum:"pending,sent,failed,withdrawn"`
+	Reason    string        `json:"reason" doc:"why it failed or was withdrawn"`
+	Channel   string        `json:"channel" doc:"that took it, or is tried next"`
+	Refused   []string      `json:"refused" doc:"channels that will never take it"`
+	Attempts  int           `json:"attempts"`
+	NextAt    time.Time     `json:"next_at" doc:"of the next attempt while it is pending"`
+	DoneAt    time.Time     `json:"done_at" doc:"when it was sent, given up or withdrawn"`
+	SaidOver  []string      `json:"-"` // alarms that the message, as sent, said to be over
+	Notices   []Notice      `json:"notices"`
+	Log       []Attempt     `json:"log" doc:"every attempt, oldest first"`
 }
 
 // The results of an attempt.
@@ -209,13 +209,13 @@ func each(ctx context.Context, q querier, f func(scan func(...any) error) error,
 }
 
 const noticeQuery = `SELECT n.alarm_id, n.person, n.kind, n.round, n.severity, n.at, n.shed, n.subject, n.cause, n.settled,
-	coalesce(d.num, 0), coalesce(d.state, ''), coalesce(d.done_at, 0), coalesce(d.saw_cleared, 0), coalesce(d.kind, '') = 'summary'
+	coalesce(d.num, 0), coalesce(d.state, ''), coalesce(d.done_at, 0), n.said_over, coalesce(d.kind, '') = 'summary'
 	FROM notify_notices n LEFT JOIN notify_deliveries d ON d.num = n.delivery `
 
 func scanNotice(scan func(...any) error) (n Notice, err error) {
 	var at, done int64
 	err = scan(&n.AlarmID, &n.Person, &n.Kind, &n.Round, &n.Severity, &at, &n.Shed, &n.Subject, &n.Cause, &n.Settled,
-		&n.Delivery, &n.State, &done, &n.SawCleared, &n.Grouped)
+		&n.Delivery, &n.State, &done, &n.SaidOver, &n.Grouped)
 	n.At = instant(at)
 	if n.State == DeliverySent || n.State == DeliveryFailed {
 		n.Sent = instant(done)
@@ -223,13 +223,13 @@ func scanNotice(scan func(...any) error) (n Notice, err error) {
 	return n, err
 }
 
-const deliveryQuery = `SELECT num, id, person, kind, created_at, state, reason, channel, refused, attempts, next_at, done_at, saw_cleared
+const deliveryQuery = `SELECT num, id, person, kind, created_at, state, reason, channel, refused, attempts, next_at, done_at
 	FROM notify_deliveries `
 
 func scanDelivery(scan func(...any) error) (d Delivery, err error) {
 	var created, next, done int64
 	var refused []byte
-	if err := scan(&d.Num, &d.ID, &d.Person, &d.Kind, &created, &d.State, &d.Reason, &d.Channel, &refused, &d.Attempts, &next, &done, &d.SawCleared); err != nil {
+	if err := scan(&d.Num, &d.ID, &d.Person, &d.Kind, &created, &d.State, &d.Reason, &d.Channel, &refused, &d.Attempts, &next, &done); err != nil {
 		return d, err
 	}
 	d.CreatedAt, d.NextAt, d.DoneAt = instant(created), instant(next), instant(done)
@@ -288,10 +288,10 @@ func putDelivery(ctx context.Context, tx *sql.Tx, d Delivery) (Delivery, error) 
 		return d, err
 	}
 	res, err := tx.ExecContext(ctx, `INSERT INTO notify_deliveries
-		(id, person, kind, created_at, state, reason, channel, refused, attempts, next_at, done_at, saw_cleared)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		(id, person, kind, created_at, state, reason, channel, refused, attempts, next_at, done_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, valid(d.Person), d.Kind, millis(d.CreatedAt), d.State, valid(d.Reason), valid(d.Channel), string(refused),
-		d.Attempts, millis(d.NextAt), millis(d.DoneAt), d.SawCleared)
+		d.Attempts, millis(d.NextAt), millis(d.DoneAt))
 	if err != nil {
 		return d, err
 	}
@@ -354,8 +354,14 @@ func (b *Book) EndAttempt(ctx context.Context, a Attempt, d Delivery) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE notify_deliveries SET state = ?, reason = ?, channel = ?, refused = ?, attempts = ?, next_at = ?,
-			done_at = ?, saw_cleared = ? WHERE num = ? AND (state <> 'withdrawn' OR ? = 'sent')`,
-			d.State, valid(d.Reason), valid(d.Channel), string(refused), d.Attempts, millis(d.NextAt), millis(d.DoneAt), d.SawCleared, d.Num, d.State)
+			done_at = ? WHERE num = ? AND (state <> 'withdrawn' OR ? = 'sent')`,
+			d.State, valid(d.Reason), valid(d.Channel), string(refused), d.Attempts, millis(d.NextAt), millis(d.DoneAt), d.Num, d.State)
+		for _, alarm := range d.SaidOver {
+			if err != nil {
+				break
+			}
+			_, err = tx.ExecContext(ctx, "UPDATE notify_notices SET said_over = 1 WHERE delivery = ? AND alarm_id = ?", d.Num, alarm)
+		}
 		return err
 	})
 	if err != nil {

@@ -416,7 +416,7 @@ func (n *Notifier) send(ctx context.Context, l *lane, d book.Delivery) {
 	d.Channel = l.name
 	if err == nil {
 		d.State, d.DoneAt, d.Reason = book.DeliverySent, time.Now(), ""
-		d.SawCleared = m.sawCleared()
+		d.SaidOver = m.over()
 		log.Info("notification sent", "took", took, "attempt", d.Attempts)
 	} else {
 		a.Result, a.Error = book.AttemptFailed, err.Error()
@@ -539,10 +539,14 @@ func (n *Notifier) message(ctx context.Context, d *book.Delivery, now time.Time)
 	return m, nil
 }
 
-// sawCleared reports whether the message says of all its alarms that they are
-// over.
-func (m *Message) sawCleared() bool {
-	return len(m.Alarms) > 0 && !slices.ContainsFunc(m.Alarms, func(a book.Alarm) bool { return a.State == book.AlarmOpen })
+// over is the alarms that the message says to be over.
+func (m *Message) over() (ids []string) {
+	for i := range m.Alarms {
+		if m.Alarms[i].State == book.AlarmCleared {
+			ids = append(ids, m.Alarms[i].ID)
+		}
+	}
+	return ids
 }
 
 // Test sends a test message over one channel, or over every channel of one

@@ -155,7 +155,7 @@ func (t *planner) over(a *book.Alarm) {
 			told[n.Person], knows[n.Person], waits = true, true, true
 		case n.State == book.DeliveryPending:
 			t.why[n.Delivery] = "the alarm is over"
-		case n.Kind == book.NoticeCleared || n.State == book.DeliverySent && n.SawCleared:
+		case n.Kind == book.NoticeCleared || n.State == book.DeliverySent && n.SaidOver:
 			knows[n.Person] = true
 		case n.State == book.DeliverySent:
 			told[n.Person] = true

@@ -78,7 +78,7 @@ func (w *world) state() book.NotifyState {
 		for _, n := range d.Notices {
 			n.Delivery, n.State, n.Grouped = d.Num, d.State, d.Kind == book.NoticeSummary
 			if d.State == book.DeliverySent {
-				n.Sent, n.SawCleared = d.DoneAt, d.SawCleared
+				n.Sent, n.SaidOver = d.DoneAt, slices.Contains(d.SaidOver, n.AlarmID)
 			}
 			st.Notices = append(st.Notices, n)
 		}
@@ -130,10 +130,11 @@ func (w *world) step() (said []string) {
 
 func (w *world) deliver(d *book.Delivery) {
 	d.State, d.DoneAt = book.DeliverySent, w.now
-	d.SawCleared = !slices.ContainsFunc(d.Notices, func(n book.Notice) bool {
-		i := slices.IndexFunc(w.alarms, func(a book.Alarm) bool { return a.ID == n.AlarmID })
-		return w.alarms[i].State == book.AlarmOpen
-	})
+	for _, n := range d.Notices {
+		if slices.ContainsFunc(w.alarms, func(a book.Alarm) bool { return a.ID == n.AlarmID && a.State == book.AlarmCleared }) {
+			d.SaidOver = append(d.SaidOver, n.AlarmID)
+		}
+	}
 }
 
 // run lets time pass, planning every ten seconds, and gives what was said with
