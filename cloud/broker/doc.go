@@ -35,7 +35,7 @@
 //
 // Stored messages come back without their packet id, so that all but one of a
 // session's queue would be lost at a restart, and a reconnect deletes what is
-// stored of the queue that it takes over. Retained and queued messages
+// stored of the queue that it takes over. What is queued while a session is taken over is lost. Retained and queued messages
 // expire after a day by default. Refused subscriptions are stored and come back
 // as granted. A will is not checked against the access rules. There is no time
 // limit until the CONNECT packet. A publisher and a subscriber on one client

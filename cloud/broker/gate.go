@@ -41,15 +41,21 @@ type gate struct {
 	kick    chan struct{}
 	refused atomic.Uint64
 
-	mu   sync.Mutex // guards held, never held over I/O
-	held map[*mqtt.Client][]packets.Packet
+	mu     sync.Mutex // guards the fields below, never held over I/O
+	idle   sync.Cond  // some count in active fell to 0
+	held   map[*mqtt.Client][]packets.Packet
+	active map[string]int          // messages being queued for a session
+	moving map[string]*mqtt.Client // sessions being taken over, and by whom
 }
 
 func newGate(opts *Options, server *mqtt.Server) *gate {
-	return &gate{
+	g := &gate{
 		opts: opts, server: server, inner: server.NewClient(nil, mqtt.LocalListener, "shedguard-gate", true),
 		kick: make(chan struct{}, 1), held: make(map[*mqtt.Client][]packets.Packet),
+		active: make(map[string]int), moving: make(map[string]*mqtt.Client),
 	}
+	g.idle.L = &g.mu
+	return g
 }
 
 // ID names the hook.
@@ -60,7 +66,7 @@ func (*gate) Init(any) error { return nil }
 
 // Provides says which calls the hook wants.
 func (*gate) Provides(b byte) bool {
-	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect}, b)
+	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished}, b)
 }
 
 // OnConnectAuthenticate names the client or turns it away. The name becomes
@@ -135,45 +141,98 @@ func (g *gate) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, er
 		cl.Stop(errQoS2)
 		return pk, packets.ErrRejectPacket
 	}
-	if !g.hold(cl, pk) {
-		g.pass(cl, pk)
+	if to, now := g.admit(cl, pk); now {
+		g.pass(cl, pk, to)
 	}
 	return pk, packets.ErrRejectPacket
 }
 
-// hold keeps a message that has no room, or that comes behind one of the same
-// topic which waits. It reports false when the message may pass at once.
-func (g *gate) hold(cl *mqtt.Client, pk packets.Packet) bool {
-	room := g.room(pk.TopicName)
+// admit lets a message pass now, or keeps it: when it has no room, or comes
+// behind one of the same topic that waits.
+func (g *gate) admit(cl *mqtt.Client, pk packets.Packet) (to []string, now bool) {
+	to, room := g.room(pk.TopicName)
 	g.mu.Lock()
 	waiting := g.held[cl]
-	wait := !room || slices.ContainsFunc(waiting, func(w packets.Packet) bool { return w.TopicName == pk.TopicName })
-	full := wait && len(waiting) >= maxHeld
-	if wait && !full && !cl.Closed() {
+	behind := slices.ContainsFunc(waiting, func(w packets.Packet) bool { return w.TopicName == pk.TopicName })
+	now = room && !behind && g.begin(to)
+	full := !now && len(waiting) >= maxHeld
+	if !now && !full && !cl.Closed() {
 		g.held[cl] = append(waiting, pk)
 	}
 	g.mu.Unlock()
 	if full {
 		cl.Stop(errHeld)
 	}
-	return wait
+	return to, now
+}
+
+// begin notes that a message is being queued for sessions, unless one of them
+// is being taken over; g.mu is held.
+func (g *gate) begin(to []string) bool {
+	for _, id := range to {
+		if by := g.moving[id]; by != nil && !by.Closed() {
+			return false
+		}
+	}
+	for _, id := range to {
+		g.active[id]++
+	}
+	return true
+}
+
+func (g *gate) end(to []string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, id := range to {
+		if g.active[id]--; g.active[id] == 0 {
+			delete(g.active, id)
+			g.idle.Broadcast()
+		}
+	}
+}
+
+// OnSessionEstablish comes before a client takes its session over. The library
+// copies the queue and then forgets the old one: what is queued between the
+// two is lost. So nothing is, until the session has moved.
+func (g *gate) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	if passing(cl) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.moving[cl.ID] = cl
+	for g.active[cl.ID] > 0 {
+		g.idle.Wait()
+	}
+}
+
+// OnSessionEstablished comes when the session has moved.
+func (g *gate) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.moving[cl.ID] == cl {
+		delete(g.moving, cl.ID)
+	}
 }
 
 // room reports whether every session that is to have a message of the topic
-// can take one more.
-func (g *gate) room(topic string) bool {
+// can take one more, and which these are.
+func (g *gate) room(topic string) (to []string, ok bool) {
 	subs := g.server.Topics.Subscribers(topic)
-	ok := true
+	ok = true
 	look := func(id string, sub packets.Subscription) {
 		cl, known := g.server.Clients.Get(id)
-		if !known || sub.Qos == 0 || cl.State.Inflight.Len() < g.opts.Quota {
+		if !known || sub.Qos == 0 {
 			return
 		}
-		if passing(cl) {
+		to = append(to, id)
+		switch {
+		case cl.State.Inflight.Len() < g.opts.Quota:
+		case passing(cl):
 			cl.Stop(errIdle)
-			return
+		default:
+			ok = false
 		}
-		ok = false
 	}
 	for id, sub := range subs.Subscriptions {
 		look(id, sub)
@@ -183,14 +242,16 @@ func (g *gate) room(topic string) bool {
 			look(id, sub)
 		}
 	}
-	return ok
+	return to, ok
 }
 
 // pass queues a message for its subscribers and acknowledges it.
-func (g *gate) pass(cl *mqtt.Client, pk packets.Packet) {
+func (g *gate) pass(cl *mqtt.Client, pk packets.Packet, to []string) {
 	id := pk.PacketID
 	pk.FixedHeader.Dup = false
-	if err := g.server.InjectPacket(g.inner, pk); err != nil {
+	err := g.server.InjectPacket(g.inner, pk)
+	g.end(to)
+	if err != nil {
 		g.opts.Log.Error("broker cannot queue a message", "client_id", cl.ID, "topic", pk.TopicName, "err", err)
 		cl.Stop(errStore)
 		return
@@ -254,11 +315,17 @@ func (g *gate) release() {
 		g.mu.Unlock()
 		stuck := map[string]bool{} // topics behind which more waits
 		for _, pk := range waiting {
-			if stuck[pk.TopicName] || !g.room(pk.TopicName) {
+			to, ok := g.room(pk.TopicName)
+			if ok && !stuck[pk.TopicName] {
+				g.mu.Lock()
+				ok = g.begin(to)
+				g.mu.Unlock()
+			}
+			if !ok || stuck[pk.TopicName] {
 				stuck[pk.TopicName] = true
 				continue
 			}
-			g.pass(cl, pk)
+			g.pass(cl, pk, to)
 			g.mu.Lock() // only now: until then it keeps later ones of its topic behind it
 			g.held[cl] = slices.DeleteFunc(g.held[cl], func(w packets.Packet) bool { return w.PacketID == pk.PacketID })
 			if len(g.held[cl]) == 0 {
