@@ -45,6 +45,7 @@ export class App {
   }
 
   async close() {
+    if (process.env.SHEDGUARD_E2E_SHOT) await this.page.screenshot({ path: process.env.SHEDGUARD_E2E_SHOT })
     await this.page.context().close()
     assert.deepEqual(this.errors, [], 'errors on the console')
   }

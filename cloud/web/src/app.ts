@@ -97,6 +97,11 @@ export function startAround(): void {
   }
   window.addEventListener('online', nudge)
   document.addEventListener('visibilitychange', nudge)
+  // A page that the browser keeps for the back button must not hold a connection; there are only six.
+  window.addEventListener('pagehide', () => stream?.close())
+  window.addEventListener('pageshow', (e) => {
+    if (e.persisted) stream?.start()
+  })
 
   watch(
     [() => store.state.announced.length, () => prefs.sound],
