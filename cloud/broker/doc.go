@@ -37,7 +37,8 @@
 // session's queue would be lost at a restart, and a reconnect deletes what is
 // stored of the queue that it takes over. What is queued while a session is taken over is lost. Retained and queued messages
 // expire after a day by default. Refused subscriptions are stored and come back
-// as granted. A will is not checked against the access rules. There is no time
+// as granted; one whose packet id is also that of a queued delivery is refused.
+// A will is not checked against the access rules. There is no time
 // limit until the CONNECT packet. A publisher and a subscriber on one client
 // share one table of packet ids, so a publish of ours may erase a delivery with
 // the same id: a client with a persistent session must publish on another

@@ -46,13 +46,14 @@ type gate struct {
 	held   map[*mqtt.Client][]packets.Packet
 	active map[string]int          // messages being queued for a session
 	moving map[string]*mqtt.Client // sessions being taken over, and by whom
+	asked  map[*mqtt.Client]uint16 // packet id of the SUBSCRIBE in hand
 }
 
 func newGate(opts *Options, server *mqtt.Server) *gate {
 	g := &gate{
 		opts: opts, server: server, inner: server.NewClient(nil, mqtt.LocalListener, "shedguard-gate", true),
 		kick: make(chan struct{}, 1), held: make(map[*mqtt.Client][]packets.Packet),
-		active: make(map[string]int), moving: make(map[string]*mqtt.Client),
+		active: make(map[string]int), moving: make(map[string]*mqtt.Client), asked: make(map[*mqtt.Client]uint16),
 	}
 	g.idle.L = &g.mu
 	return g
@@ -66,7 +67,7 @@ func (*gate) Init(any) error { return nil }
 
 // Provides says which calls the hook wants.
 func (*gate) Provides(b byte) bool {
-	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished}, b)
+	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnSubscribe, mqtt.OnPacketEncode}, b)
 }
 
 // OnConnectAuthenticate names the client or turns it away. The name becomes
@@ -215,6 +216,27 @@ func (g *gate) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
+// OnSubscribe hides the packet id of a SUBSCRIBE: the library refuses one that
+// is also the id of a queued delivery, though the two are counted apart.
+func (g *gate) OnSubscribe(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	g.mu.Lock()
+	g.asked[cl] = pk.PacketID
+	g.mu.Unlock()
+	pk.PacketID = 0
+	return pk
+}
+
+// OnPacketEncode gives the answer to a SUBSCRIBE its id back.
+func (g *gate) OnPacketEncode(cl *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Suback && pk.PacketID == 0 {
+		g.mu.Lock()
+		pk.PacketID = g.asked[cl]
+		delete(g.asked, cl)
+		g.mu.Unlock()
+	}
+	return pk
+}
+
 // room reports whether every session that is to have a message of the topic
 // can take one more, and which these are.
 func (g *gate) room(topic string) (to []string, ok bool) {
@@ -273,6 +295,7 @@ func (g *gate) OnQosComplete(*mqtt.Client, packets.Packet) {
 func (g *gate) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 	g.mu.Lock()
 	delete(g.held, cl)
+	delete(g.asked, cl)
 	g.mu.Unlock()
 }
 
