@@ -24,7 +24,7 @@ const (
 	updateShare = 0.1              // of the limit, that a value must move to be said
 	heatShare   = 0.01             // of the trip heat, that an image must move to be written
 	keepAtMost  = time.Minute      // how long a lesser change waits to be written
-	maxWaiting  = 4096             // events kept for an outbox that takes none
+	maxWaiting  = 256              // events kept for an outbox that takes none
 )
 
 // ErrNotOpen is returned by Acknowledge when no open alarm has the id: it was

@@ -141,9 +141,10 @@ func load(d disk, path string) (f *file, aside bool, err error) {
 	case err != nil:
 		return nil, false, err
 	}
-	// Only a first write, or a write that set the old file aside, leaves this.
 	if f, err = decode(b); err != nil {
-		return nil, false, err
+		// A file is moved aside only after this one was whole: torn, it is the
+		// first write of all, and nothing was handed on before that.
+		return &file{}, false, nil //nolint:nilerr // the reason is above
 	}
 	// The next write would go over the only copy.
 	return f, false, errors.Join(d.Rename(temporary(path), path), d.Sync(filepath.Dir(path)))
