@@ -178,6 +178,10 @@ func SubjectText(subject string) Text {
 // that it is over, and who ended it.
 func AlarmText(subject string, a *Alarm) Text {
 	where, cause := SubjectText(subject), a.Cause.Text()
+	// Not "gateway: gateway offline".
+	kindZH, _, _ := strings.Cut(where.ZH, " ")
+	kindEN, _, _ := strings.Cut(where.EN, " ")
+	cause.ZH, cause.EN = strings.TrimPrefix(cause.ZH, kindZH), strings.TrimPrefix(cause.EN, kindEN+" ")
 	if a.Severity == SeverityCleared {
 		t := Text{where.ZH + "：" + cause.ZH + "已解除", upper(where.EN) + ": " + cause.EN + " cleared"}
 		if a.By != "" {
@@ -338,8 +342,8 @@ func (a *Alarm) advice() Text {
 		}
 	case CauseGatewayOffline, CauseGatewaySilent:
 		return Text{
-			"现场保护仍在本地运行，但收不到报警：请检查网关的供电和网络，恢复前加强巡查",
-			"Protection goes on in the shed, but its alarms do not arrive: check the gateway's power and network, and patrol until it is back",
+			"可能断电或断网。有电时现场保护照常工作，但收不到报警：请检查网关的供电和网络，恢复前加强巡查",
+			"It may have lost its power or its network. While it has power it protects, but its alarms do not arrive: check both, and patrol until it is back",
 		}
 	case CauseStorageLow, CauseRecordsDropped:
 		return Text{
@@ -358,7 +362,7 @@ func (a *Alarm) advice() Text {
 		}
 	case CauseStateLost:
 		return Text{
-			"断电前的跳闸记录已丢失：请到现场逐个检查插座，确认无异常后再复位",
+			"重启前的跳闸记录已丢失：请到现场检查该插座，确认无异常后再复位",
 			"What had tripped before the restart is no longer known: check the outlet in place and reset it only when all is well",
 		}
 	case CauseDoorOpen:
