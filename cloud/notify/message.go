@@ -93,7 +93,7 @@ func (w *writer) fill(m *Message, l Language, round int) {
 
 // headline is a subject: how bad, where, what.
 func (w *writer) headline(kind book.NoticeKind, a *book.Alarm, round int) pair {
-	severity, what, where := a.Severity.Text(), a.Cause.Text(), shedguard.SubjectText(a.Subject)
+	severity, what, where := a.Severity.Text(), a.Cause.Text(), spot(a)
 	if a.Grade == shedguard.GradeFire {
 		what = shedguard.CauseFire.Text()
 	}
@@ -111,9 +111,18 @@ func (w *writer) headline(kind book.NoticeKind, a *book.Alarm, round int) pair {
 		severity, more = shedguard.SeverityCleared.Text(), pair{}
 	}
 	return pair{
-		ZH: fmt.Sprintf("【%s%s】%s %s：%s", severity.ZH, more.ZH, a.ShedName, where.ZH, what.ZH),
-		EN: fmt.Sprintf("[%s%s] %s %s: %s", severity.EN, more.EN, a.ShedName, where.EN, what.EN),
+		ZH: fmt.Sprintf("【%s%s】%s：%s", severity.ZH, more.ZH, where.ZH, what.ZH),
+		EN: fmt.Sprintf("[%s%s] %s: %s", severity.EN, more.EN, where.EN, what.EN),
 	}
+}
+
+// spot is the name of the shed and what of it the alarm is about.
+func spot(a *book.Alarm) pair {
+	if a.Subject == "" || a.Subject == "shed" {
+		return pair{ZH: a.ShedName, EN: a.ShedName}
+	}
+	subject := shedguard.SubjectText(a.Subject)
+	return pair{ZH: a.ShedName + " " + subject.ZH, EN: a.ShedName + " " + subject.EN}
 }
 
 // sentences are what happened, where, how high, what the gateway did and what
@@ -176,18 +185,18 @@ func (w *writer) summary(m *Message) (subject, text pair) {
 			}
 		}
 		if i < maxListed {
-			where, what := shedguard.SubjectText(a.Subject), a.Cause.Text()
-			zh = append(zh, fmt.Sprintf("· [%s] %s %s：%s", state.ZH, a.ShedName, where.ZH, what.ZH))
-			en = append(en, fmt.Sprintf("- [%s] %s %s: %s", state.EN, a.ShedName, where.EN, what.EN))
+			where, what := spot(a), a.Cause.Text()
+			zh = append(zh, fmt.Sprintf("· [%s] %s：%s", state.ZH, where.ZH, what.ZH))
+			en = append(en, fmt.Sprintf("- [%s] %s: %s", state.EN, where.EN, what.EN))
 		}
 	}
 	m.Severity = worst
 	total, over := len(m.Alarms), len(m.Alarms)-open
 	how := worst.Text()
 	if open == 0 {
-		subject = sprintf("【已解除】%d 条报警已解除", "[cleared] %d alarms are over", total)
+		subject = sprintf("【已解除】%d 条报警已解除", "[cleared] alarms over: %d", total)
 	} else {
-		subject = sprintf("【%[1]s】汇总：%[3]d 条报警，%[4]d 个车棚", "[%[2]s] summary: %[3]d alarms in %[4]d sheds", how.ZH, how.EN, open, len(sheds))
+		subject = sprintf("【%[1]s】汇总：%[3]d 条报警，%[4]d 个车棚", "[%[2]s] summary: alarms %[3]d, sheds %[4]d", how.ZH, how.EN, open, len(sheds))
 	}
 	head := sprintf("报警较多，合并为一条：%d 条未解除，%d 条已解除。紧急报警另行逐条通知。",
 		"Many alarms, told in one message: %d open, %d over. Critical alarms are told one by one besides.", open, over)

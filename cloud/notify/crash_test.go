@@ -1,0 +1,181 @@
+package notify_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/cloud/book"
+	"github.com/shedguard/shedguard/cloud/notify"
+	"github.com/shedguard/shedguard/cloud/notify/webhook"
+)
+
+const crashEscalation = 2 * time.Second
+
+// crashSettings tell li at once and wang two seconds later, over webhooks of a
+// receiver.
+func crashSettings(receiver, secretFile string) notify.Settings {
+	channel := func(name string) notify.Channel {
+		return notify.Channel{Name: name, Webhook: &notify.Webhook{URL: receiver + "/" + name, SecretFile: secretFile}}
+	}
+	return notify.Settings{
+		Channels: []notify.Channel{channel("li"), channel("wang")},
+		People:   []notify.Person{{Name: "Li", Channels: []string{"li"}}, {Name: "Wang", Channels: []string{"wang"}}},
+		Routes:   []notify.Route{{Sheds: []string{"*"}, Steps: []notify.Step{{People: []string{"Li"}}, {After: crashEscalation, People: []string{"Wang"}}}}},
+	}
+}
+
+// crashChild is a collector's notifier until it is killed.
+func crashChild() {
+	ctx := context.Background()
+	fail := func(err error) {
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	b, err := book.Open(ctx, book.Options{Path: os.Getenv("NOTIFY_CRASH_BOOK")})
+	fail(err)
+	n, err := notify.New(notify.Options{
+		Settings: crashSettings(os.Getenv("NOTIFY_CRASH_RECEIVER"), os.Getenv("NOTIFY_CRASH_SECRET")), Book: b,
+	})
+	fail(err)
+	fail(n.Run(ctx))
+}
+
+// For an alarm that nobody acknowledges the second person is reached after the
+// configured time. After kill -9 between the two exactly one more is sent, and
+// after kill -9 before the first one both are, once each.
+func TestKillBetweenFirstAndSecond(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, alive := range map[string]bool{"killed between the two": false, "not killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const word = "0123456789abcdef"
+			got := make(chan string, 100)
+			receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				var p webhook.Payload
+				if err := webhook.Verify(r.Header, []byte(word), body, time.Now()); err != nil {
+					got <- err.Error()
+				} else if err := json.Unmarshal(body, &p); err != nil {
+					got <- err.Error()
+				} else {
+					got <- strings.TrimPrefix(r.URL.Path, "/") + " " + p.Kind
+				}
+			}))
+			defer receiver.Close()
+			path, ctx := filepath.Join(t.TempDir(), "book.db"), t.Context()
+			b := openBook(t, path, nil)
+			now := time.Now()
+			if _, err := b.PutEvent(ctx, event(t, shedguard.EventAlarmRaised, 1, 1, shedguard.SeverityCritical, now), now); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			start := func() (kill func()) {
+				t.Helper()
+				cmd := exec.CommandContext(ctx, exe)
+				cmd.Env = append(os.Environ(), "NOTIFY_CRASH_BOOK="+path, "NOTIFY_CRASH_RECEIVER="+receiver.URL, "NOTIFY_CRASH_SECRET="+secret(t, word))
+				cmd.Stderr = os.Stderr
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := cmd.Process.Kill(); err != nil {
+						t.Error(err)
+					}
+					_ = cmd.Wait() // killed
+				}
+			}
+			next := func(want string) {
+				t.Helper()
+				select {
+				case s := <-got:
+					if s != want {
+						t.Fatalf("received %q, want %q", s, want)
+					}
+				case <-time.After(20 * time.Second):
+					t.Fatalf("nothing was received, want %q", want)
+				}
+			}
+			kill := start()
+			next("li raised")
+			first := time.Now()
+			if !alive {
+				sent(t, path, 1) // the kill is to come after it was marked
+				kill()
+				kill = start()
+			}
+			next("wang escalated")
+			if gap := time.Since(first); gap < crashEscalation-500*time.Millisecond {
+				t.Errorf("the second person was reached after %v, want %v", gap, crashEscalation)
+			}
+			sent(t, path, 2)
+			kill()
+			kill = start() // whoever comes next has nothing to send
+			select {
+			case s := <-got:
+				t.Errorf("received %q once more", s)
+			case <-time.After(1500 * time.Millisecond): // before the first reminder
+			}
+			kill()
+			b = openBook(t, path, nil)
+			page, _, err := b.Deliveries(ctx, book.DeliveryQuery{})
+			if err != nil || len(page) != 2 || len(page[0].Log) != 1 || len(page[1].Log) != 1 {
+				t.Errorf("log %+v, %v: want two deliveries with one attempt each", page, err)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sent waits until that many deliveries are marked as sent on the disk.
+func sent(t *testing.T, path string, want int) {
+	t.Helper()
+	b := openBook(t, path, nil)
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for {
+		page, _, err := b.Deliveries(t.Context(), book.DeliveryQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, d := range page {
+			if d.State == book.DeliverySent {
+				n++
+			}
+		}
+		if n == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d deliveries are marked as sent, want %d", n, want)
+		}
+	}
+}
