@@ -22,7 +22,7 @@ export class App {
   static async open(browser, target, { locale = 'zh-CN', colorScheme = 'light', viewport = desktop, allow = [] } = {}) {
     const context = await browser.newContext({ locale, colorScheme, viewport, timezoneId: 'Asia/Shanghai', bypassCSP: false })
     const page = await context.newPage()
-    page.setDefaultTimeout(10_000)
+    page.setDefaultTimeout(20_000)
     const app = new App(page, target, say[locale])
     page.on('console', (m) => {
       if (m.type() !== 'error' && m.type() !== 'warning') return
