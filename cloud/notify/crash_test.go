@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -54,8 +55,7 @@ func crashChild() {
 }
 
 // For an alarm that nobody acknowledges the second person is reached after the
-// configured time. After kill -9 between the two exactly one more is sent, and
-// after kill -9 before the first one both are, once each.
+// configured time. After kill -9 between the two exactly one more is sent.
 func TestKillBetweenFirstAndSecond(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -143,6 +143,95 @@ func TestKillBetweenFirstAndSecond(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Killed at any moment, again and again: every message arrives; one that
+// arrives twice was under way when the program was killed, and has the same id.
+func TestKillAnywhere(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const word, alarms = "0123456789abcdef", 40
+	var mu sync.Mutex
+	got, arrived := map[string]int{}, make(chan struct{}, 10*alarms)
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var p webhook.Payload
+		if err := json.NewDecoder(r.Body).Decode(&p); err != nil || p.Kind != "raised" {
+			return
+		}
+		mu.Lock()
+		got[p.ID]++
+		mu.Unlock()
+		arrived <- struct{}{}
+	}))
+	defer receiver.Close()
+	path, ctx := filepath.Join(t.TempDir(), "book.db"), t.Context()
+	b := openBook(t, path, nil)
+	for n := range alarms {
+		if _, err := b.PutEvent(ctx, event(t, shedguard.EventAlarmRaised, n+1, n+1, shedguard.SeverityCritical, time.Now()), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := secret(t, word)
+	kills := 0
+	for {
+		cmd := exec.CommandContext(ctx, exe)
+		cmd.Env = append(os.Environ(), "NOTIFY_CRASH_BOOK="+path, "NOTIFY_CRASH_RECEIVER="+receiver.URL, "NOTIFY_CRASH_SECRET="+key)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		few := time.After(2 * time.Second) // the last ones may all be there
+		for n := 0; n < 3+kills; n++ {
+			select {
+			case <-arrived:
+			case <-few:
+				n = alarms
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // killed
+		kills++
+		page, _, err := b.Deliveries(ctx, book.DeliveryQuery{Person: "Li", Limit: book.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := 0
+		for _, d := range page {
+			if d.Kind == book.NoticeRaised && d.State == book.DeliverySent {
+				done++
+			}
+		}
+		if done == alarms {
+			mu.Lock()
+			defer mu.Unlock()
+			twice := 0
+			for _, d := range page {
+				if d.Kind != book.NoticeRaised {
+					continue
+				}
+				tries := len(d.Log)
+				if n := got[d.ID]; n < 1 || n > tries {
+					t.Errorf("delivery %s arrived %d times in %d attempts", d.ID, n, tries)
+				} else if n > 1 {
+					twice++
+				}
+			}
+			if len(got) != alarms || twice > 2*kills { // two workers
+				t.Errorf("%d ids for %d alarms, %d of them twice after %d kills", len(got), alarms, twice, kills)
+			}
+			t.Logf("%d kills, %d of %d messages came twice", kills, twice, alarms)
+			break
+		}
+		if kills > 60 {
+			t.Fatalf("%d of %d sent after %d kills", done, alarms, kills)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

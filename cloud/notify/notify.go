@@ -21,6 +21,7 @@ import (
 const (
 	workers     = 2                      // sends of one channel at the same time
 	planGap     = 200 * time.Millisecond // least time between two plans
+	planShare   = 4                      // and a plan is followed by that many times its own length
 	planAtLeast = time.Minute            // most time between two plans
 	storeRetry  = 5 * time.Second        // after the book could not be read or written
 	stopGrace   = 3 * time.Second        // for sends under way when the notifier ends
@@ -171,7 +172,9 @@ func (n *Notifier) Run(ctx context.Context) error {
 func (n *Notifier) planLoop(ctx context.Context) {
 	var said string
 	for ctx.Err() == nil {
-		next, err := n.plan(ctx, time.Now())
+		began := time.Now()
+		next, err := n.plan(ctx, began)
+		gap := max(planGap, planShare*time.Since(began))
 		wait := time.Until(next)
 		switch {
 		case err != nil && ctx.Err() == nil:
@@ -183,10 +186,9 @@ func (n *Notifier) planLoop(ctx context.Context) {
 			n.log.Info("deciding about notifications works again")
 			said = ""
 		}
-		rest(ctx, planGap)
+		rest(ctx, gap)
 		if err == nil {
-			wait = min(max(wait-planGap, 0), planAtLeast)
-			n.sleep(ctx, wait)
+			n.sleep(ctx, min(max(wait-gap, 0), planAtLeast))
 		} else {
 			rest(ctx, wait)
 		}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	_ "time/tzdata" // quiet hours must work on a machine without zone files
 
 	"github.com/shedguard/shedguard"
 )
