@@ -5,6 +5,7 @@ set -euo pipefail
 
 packages=(
   mosquitto      # a real broker for the integration tests
+  victoria-metrics # a real time-series database for the integration tests
   chromium       # a real browser for the page
   fonts-noto-cjk # so that its pictures show Chinese
 )
