@@ -705,8 +705,8 @@ func TestOpenRefusesADamagedFile(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Stat(path); err != nil {
-			t.Error(err)
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%v, %v: want a file for its owner alone", info, err)
 		}
 	})
 }

@@ -102,6 +102,9 @@ func ensure(ctx context.Context, path string) error {
 	if err := errors.Join(migrate(ctx, db), db.Close()); err != nil {
 		return err
 	}
+	if err := os.Chmod(fresh, 0o600); err != nil { // it holds password hashes; the log beside it takes the same mode
+		return err
+	}
 	return os.Rename(fresh, path)
 }
 
