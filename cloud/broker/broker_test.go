@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -36,7 +35,7 @@ const (
 
 func start(tb testing.TB, opts broker.Options) *broker.Broker {
 	tb.Helper()
-	opts.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	opts.Log = slog.New(slog.DiscardHandler)
 	opts.Collector = broker.Credentials{Username: "shedcloud", Password: password}
 	if opts.Path == "" {
 		opts.Path = filepath.Join(tb.TempDir(), "broker.db")
@@ -160,7 +159,7 @@ func TestRules(t *testing.T) {
 	} {
 		token := a.Subscribe(filter, 1, nil)
 		token.WaitTimeout(limit)
-		for _, code := range token.(*mqtt.SubscribeToken).Result() { // its key lacks a shared filter's group
+		for _, code := range token.(*mqtt.SubscribeToken).Result() { //nolint:errcheck // Subscribe returns no other; its key lacks a shared filter's group
 			if (code <= 2) != granted {
 				t.Errorf("subscribe %s: code %d, want granted %v", filter, code, granted)
 			}
@@ -170,7 +169,7 @@ func TestRules(t *testing.T) {
 	eventually(t, "own alarm", func() bool { return slices.Contains(boss.payloads(), "mine") })
 	a.Publish(topic("b", shedguard.ClassAlarm), 1, false, "forged")
 	select {
-	case <-a.lost:
+	case _ = <-a.lost:
 	case <-time.After(limit):
 		t.Error("publishing as another shed does not end the connection")
 	}
@@ -266,7 +265,7 @@ func TestCertificateNamesTheGateway(t *testing.T) {
 	g.wait(g.Publish(topic("shed-1", shedguard.ClassAlarm), 1, false, "x"))
 	g.Publish(topic("shed-2", shedguard.ClassAlarm), 1, false, "x")
 	select {
-	case <-g.lost:
+	case _ = <-g.lost:
 	case <-time.After(limit):
 		t.Error("published as another shed")
 	}
@@ -393,7 +392,7 @@ func TestTooManyWaitingEndTheConnection(t *testing.T) {
 		g.Publish(topic("a", shedguard.ClassTelemetry), 1, false, "x")
 	}
 	select {
-	case <-g.lost:
+	case _ = <-g.lost:
 	case <-time.After(limit):
 		t.Error("300 waiting messages are taken")
 	}

@@ -3,7 +3,6 @@ package ingest
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -36,7 +35,7 @@ func TestTimeWindow(t *testing.T) {
 }
 
 func TestHandIsBounded(t *testing.T) {
-	l := newLink(&Options{ClientID: "c", Log: slog.New(slog.NewTextHandler(io.Discard, nil))}, "book", "a")
+	l := newLink(&Options{ClientID: "c", Log: slog.New(slog.DiscardHandler)}, "book", "a")
 	n := 0
 	for l.take(fakeMessage{payload: make([]byte, 1<<20)}) {
 		n++
@@ -123,7 +122,7 @@ func telemetry(shed string, at time.Time) []byte {
 // BenchmarkPayloadToSeries measures the collector without the broker: payload
 // to checked points to the store's write-ahead log, 100 messages a batch.
 func BenchmarkPayloadToSeries(b *testing.B) {
-	s, err := embedded.Open(embedded.Options{Dir: b.TempDir(), Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	s, err := embedded.Open(embedded.Options{Dir: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -210,7 +210,7 @@ func (l *logBook) lines(part string) int {
 	return bytes.Count(l.buf.Bytes(), []byte(part))
 }
 
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // collect runs a collector until stop is called or the test ends.
 func collect(tb testing.TB, opts ingest.Options) (c *ingest.Collector, stop func()) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"strings"
 	"sync"
@@ -269,8 +270,6 @@ func (c *Collector) Stats() Stats {
 	c.refusals.mu.Lock()
 	defer c.refusals.mu.Unlock()
 	s.LettersLost = c.refusals.lost
-	for reason, n := range c.refusals.byReason {
-		s.Refused[reason] = n
-	}
+	maps.Copy(s.Refused, c.refusals.byReason)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -17,8 +18,6 @@ import (
 	"github.com/shedguard/shedguard/cloud/series"
 	"github.com/shedguard/shedguard/cloud/series/embedded"
 	"github.com/shedguard/shedguard/internal/mosquittotest"
-
-	"log/slog"
 )
 
 func TestOptionsAreChecked(t *testing.T) {

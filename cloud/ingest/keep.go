@@ -92,7 +92,7 @@ func (c *Collector) settle(ctx context.Context, m received) bool {
 func again(ctx context.Context, pause time.Duration) time.Duration {
 	select {
 	case <-ctx.Done():
-	case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // jitter needs no secret
+	case <-time.After(pause/2 + rand.N(pause)):
 	}
 	return min(2*pause, longestRetry)
 }
@@ -234,8 +234,8 @@ func (c *Collector) keepSeries(ctx context.Context) error {
 		if !c.append(ctx, b.filled()) {
 			return nil
 		}
-		c.points.Add(uint64(b.used))   //nolint:gosec // never negative
-		c.values.Add(uint64(b.values)) //nolint:gosec // never negative
+		c.points.Add(uint64(b.used))
+		c.values.Add(uint64(b.values))
 		if c.opts.Live != nil && b.used > 0 {
 			c.opts.Live(b.filled())
 		}

@@ -84,7 +84,7 @@ func (l *link) run(ctx context.Context) error {
 		if time.Since(begun) > steady {
 			wait, said = firstWait, ""
 		}
-		wait = min(longestWait, firstWait+rand.N(3*wait-firstWait)) //nolint:gosec // jitter needs no secret
+		wait = min(longestWait, firstWait+rand.N(3*wait-firstWait))
 		if err.Error() != said {
 			said = err.Error()
 			l.log.Warn("link to the broker is down", "broker", l.opts.Broker, "err", err, "retry_in", wait)

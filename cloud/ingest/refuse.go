@@ -67,7 +67,7 @@ func letter(shed, topic string, why *refusal, payload []byte, at time.Time) book
 func (r *refusals) count(p pair, times int, at time.Time) (first, keep bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.byReason[p.reason] += uint64(times) //nolint:gosec // never negative
+	r.byReason[p.reason] += uint64(times)
 	t := r.tallies[p]
 	if t == nil {
 		if len(r.tallies) >= maxTallies {
@@ -112,7 +112,7 @@ func (r *refusals) run(ctx context.Context, to ledger) error {
 		case err == nil:
 			said = ""
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the end was asked for
 		default:
 			r.missed()
 			if err.Error() != said {

@@ -149,7 +149,7 @@ func (w *Watch) Run(ctx context.Context) error {
 		err := w.turn(ctx, time.Now())
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end was asked for
+			return nil
 		case err == nil:
 			said = ""
 		case err.Error() != said:

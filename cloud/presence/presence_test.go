@@ -3,7 +3,6 @@ package presence_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -109,7 +108,7 @@ func watch(t *testing.T, b *fakeBook) (w *presence.Watch, stop func()) {
 	w, err := presence.New(presence.Options{
 		BootID: own, Open: b.list, Put: b.put, Set: b.set,
 		Listening: func() bool { b.mu.Lock(); defer b.mu.Unlock(); return !b.deaf },
-		Log:       slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log:       slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

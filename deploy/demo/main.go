@@ -148,7 +148,7 @@ func withSystem(ctx context.Context, o *options, use func(context.Context) error
 
 // start runs a program until ctx ends; a program that ends before is an error.
 func start(ctx context.Context, g *errgroup.Group, path string, args []string, log io.Writer) (<-chan struct{}, error) {
-	cmd := exec.CommandContext(ctx, path, args...)
+	cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // a program beside this one
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

@@ -244,7 +244,7 @@ func (a *api) reset(ctx context.Context, alarmID string, r *result) error {
 			return true, nil
 		}
 		if got.Error == nil || got.Error.Code != shedguard.CodeCauseStands {
-			return false, fmt.Errorf("reset refused: %v", got.Error)
+			return false, fmt.Errorf("reset refused: %w", got.Error)
 		}
 		r.RefusedWhileOpen = true
 		return false, nil

@@ -67,7 +67,7 @@ func (c *ACS37800) Set(volts, amps, watts float64) {
 	apparent := volts * amps
 	reactive := math.Sqrt(max(0, apparent*apparent-watts*watts))
 	active := clamp(watts*perMilli*3.08, math.MinInt16, math.MaxInt16)
-	imag := clamp(reactive*perMilli*6.15, 0, math.MaxUint16)
+	reactiveCode := clamp(reactive*perMilli*6.15, 0, math.MaxUint16)
 	magnitude := clamp(apparent*perMilli*6.15, 0, math.MaxUint16)
 	factor := 0.0
 	if apparent > 0 {
@@ -82,7 +82,7 @@ func (c *ACS37800) Set(volts, amps, watts float64) {
 	defer c.mu.Unlock()
 	c.latest = [3]uint32{
 		uint32(irms)<<16 | uint32(vrms),
-		uint32(imag)<<16 | uint32(uint16(int16(active))),
+		uint32(reactiveCode)<<16 | uint32(uint16(int16(active))),
 		consumed<<28 | uint32(int32(factor))&0x7FF<<16 | uint32(magnitude),
 	}
 	c.update()

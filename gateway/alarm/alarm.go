@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"slices"
 	"sync"
@@ -471,9 +472,7 @@ func (b *Book) write(now time.Time, aside string) error {
 	}
 	b.mu.Lock()
 	f.Outlets = make(map[int]Kept, len(b.kept))
-	for n, k := range b.kept {
-		f.Outlets[n] = k
-	}
+	maps.Copy(f.Outlets, b.kept)
 	urgent, changed := b.urgent, b.changed
 	b.urgent, b.changed = false, false
 	b.mu.Unlock()

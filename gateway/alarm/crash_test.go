@@ -137,9 +137,8 @@ type fault struct {
 
 // world is what is true, and how often each fault came and went.
 type world struct {
-	level       map[fault]protect.Decision
-	came, went  map[fault]int
-	lastCleared map[fault]string
+	level      map[fault]protect.Decision
+	came, went map[fault]int
 }
 
 func (w *world) decisions(subject string) []protect.Decision {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,16 +183,10 @@ func (a *App) say(ctx context.Context, e *shedguard.Event) {
 	if m.Severity == shedguard.SeverityCritical || m.Severity == shedguard.SeverityMajor {
 		level = slog.LevelError
 	}
-	what := "alarm updated"
-	switch e.Type {
-	case shedguard.EventAlarmRaised:
-		what = "alarm raised"
-	case shedguard.EventAlarmCleared:
-		what, level = "alarm cleared", slog.LevelInfo
-	case shedguard.EventAlarmAcknowledged:
-		what, level = "alarm acknowledged", slog.LevelInfo
+	if e.Type == shedguard.EventAlarmCleared || e.Type == shedguard.EventAlarmAcknowledged {
+		level = slog.LevelInfo
 	}
-	a.log.Log(ctx, level, what, "subject", e.Subject, "cause", m.Cause, "severity", m.Severity,
+	a.log.Log(ctx, level, "alarm changed", "change", strings.TrimPrefix(e.Type, "shedguard.alarm."), "subject", e.Subject, "cause", m.Cause, "severity", m.Severity,
 		"value", m.Value, "limit", m.Limit, "unit", m.Unit, "action", m.Action, "latched", m.Latched, "by", m.By, "alarm_id", m.ID)
 }
 

@@ -17,8 +17,7 @@ const orderWithin = 3 * time.Second
 func (a *App) command(ctx context.Context, c shedguard.Command) (any, error) {
 	result, err := a.carryOut(ctx, &c)
 	done := &shedguard.CommandDone{CommandID: c.ID, Kind: c.Kind, By: c.By, OK: err == nil}
-	var refused *shedguard.ReplyError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*shedguard.ReplyError](err); ok {
 		done.Code = refused.Code
 	}
 	a.log.Info("command carried out", "kind", c.Kind, "by", c.By, "ok", done.OK, "code", done.Code, "err", err)

@@ -264,4 +264,4 @@ func openOne(cfg *config.Config, r *config.Expander, bus i2c.Bus) error {
 }
 
 // address is an I2C address of a configuration, which has checked its range.
-func address(n int) uint16 { return uint16(n & 0x7F) } //nolint:gosec // 7 bits
+func address(n int) uint16 { return uint16(n & 0x7F) }

@@ -171,7 +171,7 @@ func (c *Clock) Wall(at time.Time) time.Time {
 }
 
 func wall(now, at time.Time) time.Time {
-	if at == at.Round(0) { //nolint:revive // == tells whether there is a monotonic part; Equal cannot
+	if at == at.Round(0) { //nolint:revive,staticcheck // == tells whether there is a monotonic part; Equal cannot
 		return at.UTC()
 	}
 	return now.Round(0).Add(at.Sub(now)).UTC()
@@ -213,7 +213,7 @@ func readFloor(path string) (time.Time, error) {
 	if info.Size() > maxFloorBytes {
 		return time.Time{}, fmt.Errorf("%s: %d bytes: want at most %d", path, info.Size(), maxFloorBytes)
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // a path of the configuration
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -228,7 +228,7 @@ func readFloor(path string) (time.Time, error) {
 // or the new one.
 func writeFloor(path string, at time.Time) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // a path of the configuration
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -245,9 +245,9 @@ func writeFloor(path string, at time.Time) (err error) {
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	d, err := os.Open(dir) //nolint:gosec // a path of the configuration
+	d, err := os.Open(dir)
 	if err != nil {
-		return nil //nolint:nilerr // the file is in place; its name is written when the system gets to it
+		return nil
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

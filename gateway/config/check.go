@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,10 +70,8 @@ func (c *checker) reference(path, name, where string, names []string) {
 	if name == "" {
 		return
 	}
-	for _, n := range names {
-		if n == name {
-			return
-		}
+	if slices.Contains(names, name) {
+		return
 	}
 	want := "a name of " + where
 	if len(names) > 0 && len(names) <= 12 {

@@ -189,8 +189,7 @@ func TestSchemaDescribesEveryKey(t *testing.T) {
 		if node["additionalProperties"] != false {
 			t.Errorf("%s: unknown keys are allowed", path)
 		}
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			if f.Anonymous {
 				// Its keys stand in the same object.
 				walk(path, f.Type, node)
@@ -317,12 +316,10 @@ outlets:
 			if !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error:\n%v\nwant in it:\n%s", err, tt.want)
 			}
-			var faults config.Faults
-			if !errors.As(err, &faults) {
+			if _, ok := errors.AsType[config.Faults](err); !ok {
 				t.Errorf("%T is no Faults", err)
 			}
-			var one *config.Fault
-			if !errors.As(err, &one) {
+			if _, ok := errors.AsType[*config.Fault](err); !ok {
 				t.Error("no single Fault in it")
 			}
 			if n := len(strings.Split(err.Error(), "\n")); n > 2 {

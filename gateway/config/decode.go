@@ -75,6 +75,7 @@ func tooDeep(tokens token.Tokens) int {
 			if flow == 0 {
 				inRow++
 			}
+		default: // adds no depth
 		}
 		if flow > maxDepth || inRow > maxDepth {
 			return t.Position.Line
@@ -362,7 +363,7 @@ func integer(n ast.Node) (int64, bool) {
 	case int64:
 		return x, true
 	case uint64:
-		return int64(min(x, math.MaxInt32)), true //nolint:gosec // bounded
+		return int64(min(x, math.MaxInt32)), true
 	default:
 		return 0, false
 	}

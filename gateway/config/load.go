@@ -30,7 +30,7 @@ func Load(path string) (*Config, error) {
 	if info.Size() > maxBytes {
 		return nil, Faults{{Value: fmt.Sprintf("%d bytes", info.Size()), Want: fmt.Sprintf("at most %d", maxBytes)}}
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
@@ -112,10 +112,9 @@ func (c *Config) resolve(dir string) Faults {
 
 // readable returns what is wanted of a file if it cannot be read.
 func readable(path string) string {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
-		var e *fs.PathError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
 			err = e.Err
 		}
 		return "a readable file: " + err.Error()

@@ -224,7 +224,9 @@ func BenchmarkSampleToRelay(b *testing.B) {
 			var wg sync.WaitGroup
 			for range load {
 				wg.Go(func() {
-					for x := 1.0; !stop.Load(); x *= 1.0000001 {
+					x := 1.0
+					for !stop.Load() {
+						x *= 1.0000001
 					}
 				})
 			}

@@ -104,7 +104,7 @@ func (o *Outbox) writeAlarms(ps []*put) {
 		write := func(tx *bolt.Tx) error {
 			b := tx.Bucket([]byte(alarmName))
 			for _, e := range batch {
-				if err := b.Put(keyBytes(e.rec.key), e.rec.append(nil)); err != nil {
+				if err := b.Put(keyBytes(e.rec.key), e.rec.encode()); err != nil {
 					return err
 				}
 			}

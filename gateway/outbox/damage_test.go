@@ -106,7 +106,7 @@ func TestBadRecordIsSetAside(t *testing.T) {
 	_ = o.Close()
 	aside := 0
 	edit(t, path, func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("aside")).ForEach(func(_, v []byte) error {
+		return tx.Bucket([]byte("aside")).ForEach(func(_, _ []byte) error {
 			aside++
 			return nil
 		})

@@ -62,13 +62,13 @@ func Decode(b []byte) (again []byte, key uint64, err error) {
 		return nil, 0, err
 	}
 	_ = n
-	return r.append(nil), r.key, nil
+	return r.encode(), r.key, nil
 }
 
 // Encode is a record of the alarm lane.
 func Encode(key uint64, id string, payload []byte) []byte {
 	r := record{kind: kindAlarm, key: key, id: id, payload: payload}
-	return r.append(nil)
+	return r.encode()
 }
 
 // Shift moves timestamps.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -80,7 +81,7 @@ func openBolt(path string, maxBytes int64) (file, error) {
 
 // syncFolder makes a new or renamed file's name durable.
 func syncFolder(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the folder of the configured path
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func scan(tx *bolt.Tx) (*contents, error) {
 		key := binary.BigEndian.Uint64(k)
 		if err := r.decodeAt(key, v); err != nil || r.kind != kindAlarm && r.kind != kindEvent {
 			c.bad = append(c.bad, record{kind: kindAlarm, key: key})
-			return nil
+			return nil //nolint:nilerr // one bad record is set aside and counted, the rest is good
 		}
 		r.payload = nil
 		c.alarms = append(c.alarms, &entry{rec: r, size: len(v), onDisk: true, waiting: now})
@@ -211,7 +212,7 @@ func scan(tx *bolt.Tx) (*contents, error) {
 		key := binary.BigEndian.Uint64(k)
 		if size, err := r.header(v); err != nil || r.kind != kindTelemetry || r.key != key || size != len(v) {
 			c.bad = append(c.bad, record{kind: kindTelemetry, key: key})
-			return nil
+			return nil //nolint:nilerr // as above
 		}
 		c.items = append(c.items, &item{key: key, size: len(v), boot: r.id, onDisk: true})
 		return nil
@@ -221,7 +222,7 @@ func scan(tx *bolt.Tx) (*contents, error) {
 	}
 	err = tx.Bucket([]byte(metaName)).ForEach(func(k, v []byte) error {
 		if boot, ok := strings.CutPrefix(string(k), bootPrefix); ok && len(v) == 8 {
-			c.boots[boot] = int64(binary.BigEndian.Uint64(v)) //nolint:gosec // written from an int64
+			c.boots[boot] = int64(binary.BigEndian.Uint64(v))
 		}
 		var r record
 		if string(k) == countersKey {
@@ -375,7 +376,7 @@ func (o *Outbox) setFileAside(why error) {
 // salvage finds the whole records of the alarm lane in a damaged file, in the
 // order of their keys, wherever in the file they lie.
 func salvage(path string) (found []record, counters Counters, err error) {
-	f, err := os.Open(path) //nolint:gosec // the configured path
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, counters, err
 	}
@@ -501,7 +502,7 @@ func (o *Outbox) commitOnce() error {
 			}
 		}
 		for i := range events {
-			if err := alarms.Put(keyBytes(events[i].key), events[i].append(nil)); err != nil {
+			if err := alarms.Put(keyBytes(events[i].key), events[i].encode()); err != nil {
 				return err
 			}
 		}
@@ -509,7 +510,7 @@ func (o *Outbox) commitOnce() error {
 		for i := range batches {
 			r := &batches[len(batches)-1-i]
 			r.put = now
-			if err := telemetry.Put(keyBytes(r.key), r.append(nil)); err != nil {
+			if err := telemetry.Put(keyBytes(r.key), r.encode()); err != nil {
 				return err
 			}
 		}
@@ -570,9 +571,7 @@ func (o *Outbox) recentBoots() map[string]int64 {
 		}
 	}
 	starts := make(map[string]int64, len(o.boots))
-	for id, start := range o.boots {
-		starts[id] = start
-	}
+	maps.Copy(starts, o.boots)
 	return starts
 }
 
@@ -583,7 +582,7 @@ func putMeta(tx *bolt.Tx, counters Counters, starts map[string]int64) error {
 		return err
 	}
 	r := record{kind: kindCounters, put: time.Now(), payload: text}
-	if err := meta.Put([]byte(countersKey), r.append(nil)); err != nil {
+	if err := meta.Put([]byte(countersKey), r.encode()); err != nil {
 		return err
 	}
 	if starts == nil {
@@ -602,7 +601,7 @@ func putMeta(tx *bolt.Tx, counters Counters, starts map[string]int64) error {
 		}
 	}
 	for id, start := range starts {
-		if err := meta.Put([]byte(bootPrefix+id), keyBytes(uint64(start))); err != nil { //nolint:gosec // kept bit by bit
+		if err := meta.Put([]byte(bootPrefix+id), keyBytes(uint64(start))); err != nil {
 			return err
 		}
 	}

@@ -196,7 +196,7 @@ func openWith(path string, opts Options, open opener) (*Outbox, error) {
 	}
 	// Keys that start from the time do not meet those of a file that cannot be
 	// read yet.
-	o.nextAlarm = uint64(max(time.Now().UnixMilli(), 1)) << 20 //nolint:gosec // not negative
+	o.nextAlarm = uint64(max(time.Now().UnixMilli(), 1)) << 20
 	o.nextItem = o.nextAlarm
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		o.diskFailed(fmt.Errorf("make folder: %w", err))

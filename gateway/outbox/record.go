@@ -57,21 +57,20 @@ func sum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Casta
 
 func (r *record) size() int { return headerBytes + len(r.id) + len(r.payload) + sumBytes }
 
-// append writes the record behind dst.
-func (r *record) append(dst []byte) []byte {
-	start := len(dst)
-	dst = append(dst, recordMagic...)
+// encode is the record as it is stored.
+func (r *record) encode() []byte {
+	dst := append(make([]byte, 0, r.size()), recordMagic...)
 	var flags byte
 	if r.unsynced {
 		flags = flagUnsynced
 	}
 	dst = append(dst, byte(r.kind), flags, byte(r.severity), byte(len(r.id)))
 	dst = binary.BigEndian.AppendUint64(dst, r.key)
-	dst = binary.BigEndian.AppendUint64(dst, uint64(max(r.put.UnixMilli(), 0))) //nolint:gosec // not negative
-	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.payload)))            //nolint:gosec // bounded by the puts
+	dst = binary.BigEndian.AppendUint64(dst, uint64(max(r.put.UnixMilli(), 0)))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.payload)))
 	dst = append(dst, r.id...)
 	dst = append(dst, r.payload...)
-	return binary.BigEndian.AppendUint32(dst, sum(dst[start:]))
+	return binary.BigEndian.AppendUint32(dst, sum(dst))
 }
 
 // header reads everything of a record but its payload, without the checksum,
@@ -91,7 +90,7 @@ func (r *record) header(b []byte) (size int, err error) {
 	*r = record{
 		kind: k, unsynced: flags == flagUnsynced, severity: severity,
 		key: binary.BigEndian.Uint64(b[8:]),
-		put: time.UnixMilli(int64(binary.BigEndian.Uint64(b[16:]) & (1<<62 - 1))).UTC(), //nolint:gosec // masked
+		put: time.UnixMilli(int64(binary.BigEndian.Uint64(b[16:]) & (1<<62 - 1))).UTC(),
 		id:  string(b[headerBytes : headerBytes+idLen]),
 	}
 	return headerBytes + idLen + int(payload) + sumBytes, nil

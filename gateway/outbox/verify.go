@@ -34,7 +34,7 @@ const (
 // bbolt itself trusts its pages, and part of its own check runs on a goroutine
 // whose panic would end the process: so the check comes before the opening.
 func verify(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the configured path
+	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -49,7 +49,7 @@ func verify(path string) error {
 	if info.Size() == 0 {
 		return nil
 	}
-	w := walker{r: f, size: uint64(info.Size()), seen: make(map[uint64]struct{})} //nolint:gosec // a size is not negative
+	w := walker{r: f, size: uint64(info.Size()), seen: make(map[uint64]struct{})}
 	return w.file()
 }
 
@@ -72,7 +72,7 @@ func (w *walker) file() error {
 	// The second meta page lies one page in; the page size is in either.
 	for _, at := range []uint64{0, 1024, 2048, 4096, 8192, 16384, 32768, 65536} {
 		m := make([]byte, pageHeaderBytes+metaBytes)
-		if _, err := w.r.ReadAt(m, int64(at)); err != nil { //nolint:gosec // from the list above
+		if _, err := w.r.ReadAt(m, int64(at)); err != nil {
 			continue
 		}
 		m = m[pageHeaderBytes:]
@@ -141,7 +141,7 @@ func (w *walker) read(b []byte, at uint64) error {
 	if at > w.size || uint64(len(b)) > w.size-at {
 		return broken("%d bytes at %d of %d", len(b), at, w.size)
 	}
-	if _, err := w.r.ReadAt(b, int64(at)); err != nil { //nolint:gosec // within the file's size
+	if _, err := w.r.ReadAt(b, int64(at)); err != nil {
 		return fmt.Errorf("read at %d: %w", at, err)
 	}
 	return nil
@@ -173,7 +173,7 @@ func (w *walker) tree(id uint64, depth int) error {
 		for i := range int(count) {
 			e := elements[i*elementBytes:]
 			pos, size := uint64(binary.LittleEndian.Uint32(e)), uint64(binary.LittleEndian.Uint32(e[4:]))
-			key, err := w.key(at, room, pageHeaderBytes+uint64(i)*elementBytes+pos, size) //nolint:gosec // i counts up from 0
+			key, err := w.key(at, room, pageHeaderBytes+uint64(i)*elementBytes+pos, size)
 			if err != nil {
 				return err
 			}
@@ -209,7 +209,7 @@ func (w *walker) leaf(elements []byte, base, room uint64, depth int) error {
 		e := elements[i*elementBytes:]
 		flags, pos := binary.LittleEndian.Uint32(e), uint64(binary.LittleEndian.Uint32(e[4:]))
 		keySize, valueSize := uint64(binary.LittleEndian.Uint32(e[8:])), uint64(binary.LittleEndian.Uint32(e[12:]))
-		from := pageHeaderBytes + uint64(i)*elementBytes + pos //nolint:gosec // i counts up from 0
+		from := pageHeaderBytes + uint64(i)*elementBytes + pos
 		key, err := w.key(base, room, from, keySize)
 		if err != nil {
 			return err

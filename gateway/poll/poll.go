@@ -23,13 +23,13 @@ const (
 	// FailureBudget is how much time failing reads may take in one tick.
 	FailureBudget = 250 * time.Millisecond
 
-	retryEvery = time.Second // of a dead chip
-	retryShare = 10          // failing chips get 1/retryShare of the time
-	recoverMin = time.Second // between two calls of the recovery hook
-	recoverMax = 30 * time.Second
-	everyMin   = 20 * time.Millisecond // 50 Hz: one RMS window of the mains
-	everyMax   = time.Second           // 1 Hz
-	thermoMax  = 10 * time.Second
+	retryEvery     = time.Second // of a dead chip
+	retryShare     = 10          // failing chips get 1/retryShare of the time
+	firstRecovery  = time.Second // between two calls of the recovery hook
+	recoverMax     = 30 * time.Second
+	shortestPeriod = 20 * time.Millisecond // 50 Hz: one RMS window of the mains
+	longestPeriod  = time.Second           // 1 Hz
+	thermoMax      = 10 * time.Second
 )
 
 var (
@@ -159,7 +159,7 @@ func New(opts Options) (*Line, error) {
 		check(!seen[p.Outlet], "points[%d]: outlet %d: already polled", i, p.Outlet)
 		seen[p.Outlet] = true
 		check(p.Meter != nil, "points[%d]: meter: required", i)
-		check(p.Every >= everyMin && p.Every <= everyMax, "points[%d]: period %s: want %s to %s", i, p.Every, everyMin, everyMax)
+		check(p.Every >= shortestPeriod && p.Every <= longestPeriod, "points[%d]: period %s: want %s to %s", i, p.Every, shortestPeriod, longestPeriod)
 		if p.Thermometer != nil {
 			check(p.ThermometerEvery >= p.Every && p.ThermometerEvery <= thermoMax,
 				"points[%d]: thermometer period %s: want %s to %s", i, p.ThermometerEvery, p.Every, thermoMax)
@@ -342,7 +342,7 @@ func (l *Line) judge(now func() time.Time) {
 	t := now()
 	if l.fault == nil {
 		l.fault, l.since = fmt.Errorf("bus %s: none of %d chips answers: %w", l.name, l.chips, l.all[0].sample.Err), t
-		l.heal, l.backoff = t, recoverMin
+		l.heal, l.backoff = t, firstRecovery
 	}
 	if l.recover == nil || t.Before(l.heal) {
 		return

@@ -59,9 +59,9 @@ func (t *thermometer) Read() (float64, error) {
 	return t.celsius, t.err
 }
 
-func newLine(tb testing.TB, recover func() error, points ...poll.Point) *poll.Line {
+func newLine(tb testing.TB, again func() error, points ...poll.Point) *poll.Line {
 	tb.Helper()
-	l, err := poll.New(poll.Options{Name: "main", Points: points, Recover: recover})
+	l, err := poll.New(poll.Options{Name: "main", Points: points, Recover: again})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -395,7 +395,8 @@ func TestStartRefuses(t *testing.T) {
 		"no id":           {shedguard.StartArgs{Outlet: 3}, "w", "x", shedguard.CodeBadArgs, `id "x"`},
 		"zero is no none": {shedguard.StartArgs{Outlet: 3, MaxWh: ptr(0)}, "w", commandID, shedguard.CodeBadArgs, "max_wh: 0: want above 0, at most 3000"},
 		"above profile": {
-			shedguard.StartArgs{Outlet: 3, MaxMinutes: ptr(601), MaxWatts: ptr(math.NaN())}, "w", commandID,
+			shedguard.StartArgs{Outlet: 3, MaxMinutes: ptr(601), MaxWatts: ptr(math.NaN())},
+			"w", commandID,
 			shedguard.CodeBadArgs, "max_minutes: 601: want above 0, at most 600\nmax_watts: NaN: want above 0, at most 1000",
 		},
 	}

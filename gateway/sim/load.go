@@ -1,15 +1,13 @@
 package sim
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/shedguard/shedguard/gateway/recording"
 )
 
 // Draw is what a load takes from the mains at one moment.
@@ -111,67 +109,39 @@ type Recording struct {
 // MaxRecordingRows bounds a recording that is read into memory.
 const MaxRecordingRows = 5_000_000
 
-// ReadRecording reads a CSV with a header row: time_s and at least one of amps
-// and watts; volts is used when present, other columns are ignored. Errors name
-// the line.
+// ReadRecording reads a plain CSV as package recording does, with at least one
+// of amps and watts. Errors name the line.
 func ReadRecording(r io.Reader) (*Recording, error) {
-	in := csv.NewReader(r)
-	header, err := in.Read()
+	in, err := recording.Open(r, recording.Options{Format: recording.FormatCSV})
 	if err != nil {
-		return nil, fmt.Errorf("recording: header: %w", err)
-	}
-	in.ReuseRecord = true
-	column := func(name string) int {
-		return slices.IndexFunc(header, func(h string) bool { return strings.TrimSpace(h) == name })
-	}
-	at, volts, amps, watts := column("time_s"), column("volts"), column("amps"), column("watts")
-	if at < 0 || amps < 0 && watts < 0 {
-		return nil, fmt.Errorf("recording: columns %q: want time_s and at least one of amps, watts", header)
+		return nil, err
 	}
 	rec := &Recording{}
-	var first float64
+	var first time.Duration
+	known := false
 	for {
-		fields, err := in.Read()
+		var s recording.Sample
+		err := in.Next(&s)
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("recording: %w", err)
-		}
-		line, _ := in.FieldPos(0)
-		var bad error
-		number := func(i int) float64 {
-			if i < 0 || fields[i] == "" {
-				return math.NaN()
-			}
-			v, err := strconv.ParseFloat(fields[i], 64)
-			if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
-				bad = fmt.Errorf("recording: line %d: %s %q: want a finite number", line, header[i], fields[i])
-			}
-			return v
-		}
-		seconds := number(at)
-		row := Row{Volts: number(volts), Amps: number(amps), Watts: number(watts)}
-		if bad != nil {
-			return nil, bad
-		}
-		if math.IsNaN(seconds) {
-			return nil, fmt.Errorf("recording: line %d: time_s: required", line)
-		}
-		if len(rec.Rows) == 0 {
-			first = seconds
-		}
-		row.At = time.Duration((seconds - first) * float64(time.Second))
-		if n := len(rec.Rows); n > 0 && row.At < rec.Rows[n-1].At {
-			return nil, fmt.Errorf("recording: line %d: time_s %g: goes back", line, seconds)
+			return nil, err
 		}
 		if len(rec.Rows) == MaxRecordingRows {
-			return nil, fmt.Errorf("recording: line %d: more than %d samples", line, MaxRecordingRows)
+			return nil, fmt.Errorf("recording: more than %d samples", MaxRecordingRows)
 		}
-		rec.Rows = append(rec.Rows, row)
+		if len(rec.Rows) == 0 {
+			first = s.At
+		}
+		known = known || !math.IsNaN(s.Amps) || !math.IsNaN(s.Watts)
+		rec.Rows = append(rec.Rows, Row{At: s.At - first, Volts: s.Volts, Amps: s.Amps, Watts: s.Watts})
 	}
 	if len(rec.Rows) == 0 {
 		return nil, errors.New("recording: no samples")
+	}
+	if !known {
+		return nil, errors.New("recording: no value in amps or watts: want at least one")
 	}
 	return rec, nil
 }

@@ -18,7 +18,7 @@ func (b *backoff) next() time.Duration {
 	upper := min(b.most, 3*max(b.last, b.base))
 	b.last = b.base
 	if upper > b.base {
-		b.last += rand.N(upper - b.base) //nolint:gosec // spreads load, guards nothing
+		b.last += rand.N(upper - b.base)
 	}
 	return b.last
 }

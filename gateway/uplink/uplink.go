@@ -421,7 +421,7 @@ func (s *session) farewell() {
 	if err == nil {
 		select {
 		case <-s.publish(shedguard.ClassStatus, true, outbox.Record{Payload: b}).token.Done():
-		case <-s.link.Lost():
+		case _ = <-s.link.Lost():
 		case <-time.After(farewellLimit):
 		}
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -279,7 +280,7 @@ func (s *Store) checkBlock(dir string) (err error) {
 			return err
 		}
 	}
-	if _, err := ix.SortedLabelValues(context.Background(), labels.MetricName, nil); err != nil {
+	if _, err := ix.SortedLabelValues(context.Background(), model.MetricNameLabel, nil); err != nil {
 		return err
 	}
 	return all.Err()
@@ -424,7 +425,7 @@ func (s *Store) add(g *group, p *shedguard.Point, key string) *field {
 	s.known++
 	s.sheds[g.shed]++
 	b := labels.NewScratchBuilder(len(p.Tags) + 1)
-	b.Add(labels.MetricName, name(p.Measurement, key))
+	b.Add(model.MetricNameLabel, name(p.Measurement, key))
 	for i := range p.Tags {
 		b.Add(p.Tags[i].Key, p.Tags[i].Value)
 	}
@@ -479,7 +480,7 @@ func (s *Store) Latest(ctx context.Context, measurement string, want map[string]
 	}
 	now := time.Now()
 	ms := matchers("", want)
-	m, err := labels.NewMatcher(labels.MatchRegexp, labels.MetricName, regexp.QuoteMeta(measurement)+"_.+")
+	m, err := labels.NewMatcher(labels.MatchRegexp, model.MetricNameLabel, regexp.QuoteMeta(measurement)+"_.+")
 	if err != nil {
 		return nil, fmt.Errorf("latest %s: %w", measurement, err)
 	}
@@ -495,7 +496,7 @@ func (s *Store) Latest(ctx context.Context, measurement string, want map[string]
 		}
 		if found {
 			out = append(out, series.Latest{
-				Field: strings.TrimPrefix(l.Get(labels.MetricName), measurement+"_"),
+				Field: strings.TrimPrefix(l.Get(model.MetricNameLabel), measurement+"_"),
 				Tags:  tags(l), Value: v, At: time.UnixMilli(at).UTC(),
 			})
 		}
@@ -539,7 +540,7 @@ func warn(w annotations.Annotations) error { return errors.Join(w.AsErrors()...)
 func matchers(metric string, want map[string]string) []*labels.Matcher {
 	var ms []*labels.Matcher
 	if metric != "" {
-		ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, metric))
+		ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, metric))
 	}
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		ms = append(ms, labels.MustNewMatcher(labels.MatchEqual, k, want[k]))
@@ -550,7 +551,7 @@ func matchers(metric string, want map[string]string) []*labels.Matcher {
 func tags(l labels.Labels) map[string]string {
 	m := make(map[string]string, l.Len()-1)
 	l.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName {
+		if l.Name != model.MetricNameLabel {
 			m[l.Name] = l.Value
 		}
 	})
