@@ -171,7 +171,7 @@ func (c *Clock) Wall(at time.Time) time.Time {
 }
 
 func wall(now, at time.Time) time.Time {
-	if at == at.Round(0) { //nolint:revive,staticcheck // == tells whether there is a monotonic part; Equal cannot
+	if at == at.Round(0) { //nolint:staticcheck // == tells whether there is a monotonic part; Equal cannot
 		return at.UTC()
 	}
 	return now.Round(0).Add(at.Sub(now)).UTC()
