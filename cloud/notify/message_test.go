@@ -73,6 +73,17 @@ func TestMessages(t *testing.T) {
 			m := &notify.Message{ID: id(1), Kind: tt.kind, Person: "老李", At: noon.Add(5 * time.Minute), Alarms: tt.alarms, Place: "朝阳区 望京"}
 			notify.Fill(p, m, l, tt.round)
 			if l != notify.LanguageBoth {
+				if tt.kind != book.NoticeSummary && tt.kind != book.NoticeTest && tt.kind != book.NoticeCleared {
+					a := &tt.alarms[0]
+					said := shedguard.AlarmText(a.Subject, &shedguard.Alarm{
+						Cause: a.Cause, Severity: a.Severity, Grade: a.Grade, Value: a.Value, Limit: a.Limit, Unit: a.Unit, Action: a.Action, Latched: a.Latched,
+					})
+					sentences := map[notify.Language]string{notify.LanguageChinese: said.ZH, notify.LanguageEnglish: said.EN}[l]
+					if !strings.HasPrefix(m.Text, sentences+"\n") {
+						t.Errorf("%s, %s: no %q at the head of %q", tt.name, l, sentences, m.Text)
+					}
+					m.Text = strings.Replace(m.Text, sentences, "<what happened, what was done, what to do>", 1) // has tests of its own
+				}
 				fmt.Fprintf(&got, "== %s, %s, severity %s\n%s\n--\n%s\n\n", tt.name, l, m.Severity, m.Subject, m.Text)
 			}
 			if strings.Contains(m.Subject+m.Text, "%!") || strings.ContainsAny(m.Subject, "\r\n") || len(m.Text) > 4000 {

@@ -110,23 +110,76 @@ func New(opts Options) (*Notifier, error) {
 	n := &Notifier{
 		policy: policy, writer: writer{base: policy.settings.BaseURL, zone: policy.zone},
 		keep: opts.Book, read: opts.Book, log: opts.Log,
-		lanes: map[string]*lane{}, wake: make(chan struct{}, 1), held: map[int64]uint64{},
+		wake: make(chan struct{}, 1), held: map[int64]uint64{},
 	}
+	if n.lanes, err = open(policy.settings.Channels, opts.Senders); err != nil {
+		return nil, fmt.Errorf("notify: %w", err)
+	}
+	return n, nil
+}
+
+// open makes the lanes of channels.
+func open(channels []Channel, senders map[string]Sender) (lanes map[string]*lane, err error) {
+	lanes = map[string]*lane{}
 	var errs []error
-	for _, c := range policy.settings.Channels {
-		s := opts.Senders[c.Name]
+	for _, c := range channels {
+		s := senders[c.Name]
 		if s == nil {
 			if s, err = NewSender(c); err != nil {
 				errs = append(errs, err)
 				continue
 			}
 		}
-		n.lanes[c.Name] = &lane{name: c.Name, timeout: c.Timeout, sender: s, ready: make(chan struct{}, workers)}
+		lanes[c.Name] = &lane{name: c.Name, timeout: c.Timeout, sender: s, ready: make(chan struct{}, workers)}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, fmt.Errorf("notify: %w", err)
+	return lanes, errors.Join(errs...)
+}
+
+// Check tells everything that is wrong with settings, with the files they name
+// read, as New does.
+func Check(s Settings) error {
+	policy, err := NewPolicy(s)
+	if err != nil {
+		return fmt.Errorf("notify: settings: %w", err)
 	}
-	return n, nil
+	if _, err := open(policy.settings.Channels, nil); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return nil
+}
+
+// Try sends a test as [Notifier.Test] does, without a book and so without a
+// trace in the log. It is for a command beside a running collector.
+func Try(ctx context.Context, s Settings, name string) error {
+	n, err := New(Options{Settings: s, Book: unkept{}})
+	if err != nil {
+		return err
+	}
+	return n.Test(ctx, name)
+}
+
+// unkept takes what a test notes and keeps nothing; it has no more of a book.
+type unkept struct{ *book.Book }
+
+func (unkept) PutNotify(_ context.Context, c book.NotifyChange) ([]book.Delivery, error) {
+	return c.Deliveries, nil
+}
+
+func (unkept) BeginAttempt(context.Context, int64, string, time.Time) (int64, error) { return 0, nil }
+
+func (unkept) EndAttempt(context.Context, book.Attempt, book.Delivery) error { return nil }
+
+// Names lists the people and channels of the settings, in their order, for
+// [Notifier.Test].
+func (n *Notifier) Names() (people, channels []string) {
+	people, channels = []string{}, []string{}
+	for _, p := range n.policy.settings.People {
+		people = append(people, p.Name)
+	}
+	for _, c := range n.policy.settings.Channels {
+		channels = append(channels, c.Name)
+	}
+	return people, channels
 }
 
 // Wake says that an alarm changed. It never blocks; it is made to be called

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -383,6 +384,35 @@ func TestTest(t *testing.T) {
 			d.t.Errorf("log %+v, %v", page, err)
 		}
 	})
+}
+
+// A command beside a running collector tests without its book.
+func TestTry(t *testing.T) {
+	r := newReceiver(t, http.StatusOK, "")
+	s := notify.Settings{
+		Channels: []notify.Channel{
+			{Name: "hook", Webhook: &notify.Webhook{URL: r.URL, SecretFile: secret(t, "0123456789abcdef")}},
+			{Name: "dead", Webhook: &notify.Webhook{URL: "http://127.0.0.1:1/", SecretFile: secret(t, "0123456789abcdef")}},
+		},
+		People: []notify.Person{{Name: "li", Channels: []string{"hook"}}},
+		Routes: []notify.Route{{Sheds: []string{"*"}, Steps: []notify.Step{{People: []string{"li"}}}}},
+	}
+	if err := notify.Check(s); err != nil {
+		t.Fatal(err)
+	}
+	if err := notify.Try(t.Context(), s, "li"); err != nil {
+		t.Error(err)
+	}
+	if got := decode(t, r.last(t).body); got["kind"] != "test" || got["person"] != "li" {
+		t.Errorf("received %v", got)
+	}
+	if err := notify.Try(t.Context(), s, "dead"); err == nil || !strings.Contains(err.Error(), "channel dead") {
+		t.Errorf("a dead channel: %v", err)
+	}
+	s.Channels[0].Webhook.SecretFile = "/nowhere"
+	if notify.Check(s) == nil {
+		t.Error("a missing secret was not told")
+	}
 }
 
 // A book that cannot be read or written delays, and is said; it ends nothing.

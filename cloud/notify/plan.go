@@ -179,97 +179,105 @@ func first(k book.NoticeKind) bool {
 	return k == book.NoticeRaised || k == book.NoticeEscalated || k == book.NoticeWorse
 }
 
-// open plans for an alarm that stands.
-func (t *planner) open(a *book.Alarm) {
-	notices := t.of[a.ID]
-	worst := shedguard.SeverityCleared
+// worst is the most severe of notices; cleared when there are none.
+func worst(notices []book.Notice) shedguard.Severity {
+	w := shedguard.SeverityCleared
 	for _, n := range notices {
-		if n.Severity != shedguard.SeverityCleared && (worst == shedguard.SeverityCleared || n.Severity < worst) {
-			worst = n.Severity
+		if n.Severity != shedguard.SeverityCleared && (w == shedguard.SeverityCleared || n.Severity < w) {
+			w = n.Severity
 		}
 	}
-	worse := worst != shedguard.SeverityCleared && a.Severity < worst
-	acked := a.Acknowledged != nil
+	return w
+}
+
+// open plans for an alarm that stands.
+func (t *planner) open(a *book.Alarm) {
+	notices, ack := t.of[a.ID], a.Acknowledged
 	for _, n := range notices {
 		if n.State != book.DeliveryPending {
 			continue
 		}
-		if acked && !(n.Kind == book.NoticeWorse && n.At.After(a.Acknowledged.At)) {
+		if ack != nil && !(n.Kind == book.NoticeWorse && n.At.After(ack.At)) {
 			t.why[n.Delivery] = "the alarm was acknowledged"
 		} else {
 			t.wanted[n.Delivery] = true
 		}
 	}
-	if acked && !worse {
-		if len(notices) == 0 {
-			t.plan.Seen = append(t.plan.Seen, t.notice(a, "", book.NoticeSeen, int(a.Severity)))
-		}
+	if ack != nil && len(notices) == 0 {
+		t.plan.Seen = append(t.plan.Seen, t.notice(a, "", book.NoticeSeen, int(a.Severity)))
 		return
 	}
 	due := t.routes(a, notices)
-	if len(due) == 0 && (len(notices) == 0 || worse) {
+	if len(due) == 0 && (len(notices) == 0 || a.Severity < worst(notices)) {
 		t.plan.Seen = append(t.plan.Seen, t.notice(a, "", book.NoticeSeen, int(a.Severity)))
 		t.plan.Unrouted = append(t.plan.Unrouted, a.ID)
 		return
 	}
-	for _, d := range due {
-		if acked && d.step > 0 && !slices.ContainsFunc(notices, func(n book.Notice) bool { return n.Person == d.person }) {
-			continue // worse than acknowledged: those who know and the first step
+	var answered []book.Notice // what was known when somebody acknowledged
+	for _, n := range notices {
+		if ack != nil && !(n.Kind == book.NoticeWorse && n.At.After(ack.At)) {
+			answered = append(answered, n)
 		}
-		t.person(a, d, notices, worse)
+	}
+	for _, d := range due {
+		var mine []book.Notice
+		for _, n := range notices {
+			if n.Person == d.person {
+				mine = append(mine, n)
+			}
+		}
+		switch {
+		case len(mine) > 0 && a.Severity < worst(mine), // each for himself: another one's may be held back
+			ack != nil && len(mine) == 0 && d.step == 0 && a.Severity < worst(answered):
+			t.when(a, d.person, book.NoticeWorse, int(a.Severity), t.now)
+		case ack == nil:
+			t.person(a, d, mine)
+		}
 	}
 }
 
-// person plans what one person is told of an open alarm.
-func (t *planner) person(a *book.Alarm, d duty, notices []book.Notice, worse bool) {
-	var mine []book.Notice
-	for _, n := range notices {
-		if n.Person == d.person {
-			mine = append(mine, n)
-		}
-	}
-	at, kind, round := d.at, book.NoticeRaised, 1
-	switch {
-	case worse && (len(mine) > 0 || len(notices) > 0 && d.step == 0):
-		at, kind, round = t.now, book.NoticeWorse, int(a.Severity)
-	case len(mine) == 0:
-		if d.step > 0 {
-			kind = book.NoticeEscalated
-		}
-		if !worse && a.Severity != shedguard.SeverityCritical && t.flaps(a) {
-			if settled := a.ReceivedAt.Add(t.settings.Flap.Settle); settled.After(at) {
-				at = settled
-			}
-		}
-	default:
-		last := mine[len(mine)-1]
-		for _, n := range mine {
-			if n.State == book.DeliveryPending {
-				return
-			}
-			if n.Kind != book.NoticeReminder {
-				continue
-			}
-			round = max(round, n.Round+1)
-		}
-		said := last.At
-		if last.Sent.After(said) {
-			said = last.Sent
-		}
-		at, kind = said.Add(t.settings.Resend[min(round, len(t.settings.Resend))-1]), book.NoticeReminder
-	}
+// when plans a notice for a time, or for the end of quiet hours.
+func (t *planner) when(a *book.Alarm, person string, kind book.NoticeKind, round int, at time.Time) {
 	if a.Severity == shedguard.SeverityWarning {
-		moment := at
-		if moment.Before(t.now) {
-			moment = t.now
+		if at.Before(t.now) {
+			at = t.now
 		}
-		at = t.awake(t.people[d.person], moment)
+		at = t.awake(t.people[person], at)
 	}
 	if at.After(t.now) {
 		t.later(at)
 		return
 	}
-	t.tell(a, d.person, kind, round)
+	t.tell(a, person, kind, round)
+}
+
+// person plans the first word to a person, or the next reminder.
+func (t *planner) person(a *book.Alarm, d duty, mine []book.Notice) {
+	if len(mine) == 0 {
+		at, kind := d.at, book.NoticeRaised
+		if d.step > 0 {
+			kind = book.NoticeEscalated
+		}
+		if settled := a.ReceivedAt.Add(t.settings.Flap.Settle); settled.After(at) && a.Severity != shedguard.SeverityCritical && t.flaps(a) {
+			at = settled
+		}
+		t.when(a, d.person, kind, 1, at)
+		return
+	}
+	last, round := mine[len(mine)-1], 1
+	for _, n := range mine {
+		if n.State == book.DeliveryPending {
+			return
+		}
+		if n.Kind == book.NoticeReminder {
+			round = max(round, n.Round+1)
+		}
+	}
+	said := last.At
+	if last.Sent.After(said) {
+		said = last.Sent
+	}
+	t.when(a, d.person, book.NoticeReminder, round, said.Add(t.settings.Resend[min(round, len(t.settings.Resend))-1]))
 }
 
 // flaps reports whether the alarm's fault was told often enough lately.

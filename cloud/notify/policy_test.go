@@ -499,6 +499,24 @@ func TestPlanLaws(t *testing.T) {
 				}
 			}
 		}
+		// In the end each who was told of an open alarm knows how bad it is.
+		w.now = w.now.Add(time.Hour)
+		w.step()
+		for _, a := range w.alarms {
+			knows := map[string]shedguard.Severity{}
+			for _, d := range w.made {
+				for _, n := range d.Notices {
+					if n.AlarmID == a.ID && (knows[n.Person] == 0 || n.Severity < knows[n.Person]) {
+						knows[n.Person] = n.Severity
+					}
+				}
+			}
+			for person, told := range knows {
+				if a.State == book.AlarmOpen && a.Severity < told {
+					t.Fatalf("%s knows alarm %s as %s, it is %s", person, a.ID, told, a.Severity)
+				}
+			}
+		}
 	})
 }
 
