@@ -309,6 +309,9 @@ func (w *Watch) judge(now time.Time) ([]job, error) {
 	for name, f := range w.sheds {
 		if hears {
 			v := f.judge(&w.opts.Limits, now, w.listening)
+			if v.offline.word == unsaid && f.alarms[0].open != nil && v.silent.word == stands {
+				v.silent.word = unsaid // not back yet, as far as is known: of course it is silent
+			}
 			for n, x := range [3]fault{v.offline, v.silent, v.clock} {
 				if err := w.decide(name, f, n, x, now); err != nil {
 					errs = append(errs, err)
