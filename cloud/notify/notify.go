@@ -568,6 +568,9 @@ func (n *Notifier) message(ctx context.Context, d *book.Delivery, now time.Time)
 	if err != nil {
 		return nil, err
 	}
+	if len(notices) == 1 {
+		m.Kind = notices[0].Kind // a summary of one is none
+	}
 	round, shed, same := 0, "", true
 	for _, notice := range notices {
 		a, err := n.read.Alarm(ctx, notice.AlarmID)

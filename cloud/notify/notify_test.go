@@ -196,6 +196,61 @@ func TestTellsUntilSomebodyAnswers(t *testing.T) {
 	})
 }
 
+// A severe alarm that was over before it could be told is told once, and its
+// end not again.
+func TestOverBeforeTold(t *testing.T) {
+	bubble(t, settings(), nil, func(d *desk) {
+		synctest.Wait() // the notifier has begun
+		at := time.Now()
+		for i, typ := range []string{shedguard.EventAlarmRaised, shedguard.EventAlarmCleared} {
+			if _, err := d.book.PutEvent(d.t.Context(), event(d.t, typ, i+1, 1, shedguard.SeverityMajor, at), at); err != nil {
+				d.t.Fatal(err)
+			}
+		}
+		d.pass(time.Hour)
+		d.want("0s c-li sent raised 1")
+	})
+}
+
+// A plan that read the book before a message was marked as sent, and ends
+// after, does not send it again.
+func TestStalePlanSendsNothingTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book.db")
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{t: t, t0: time.Now()}
+		d.book = openBook(t, path, nil)
+		d.raise(1)
+		slow := func(context.Context, *notify.Message) (bool, error) {
+			time.Sleep(4500 * time.Millisecond)
+			return false, nil
+		}
+		n, err := notify.New(notify.Options{Settings: settings(), Book: lagging{d.book}, Senders: map[string]notify.Sender{
+			"c-li": &fake{d, "c-li", slow}, "c-li-2": &fake{d, "c-li-2", nil}, "c-wang": &fake{d, "c-wang", nil}, "c-group": &fake{d, "c-group", nil},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := n.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		d.want("5s c-li sent raised 1")
+		if err := d.book.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// lagging is a book whose state is a second old when it is given.
+type lagging struct{ *book.Book }
+
+func (b lagging) NotifyState(ctx context.Context, recent, now time.Time) (book.NotifyState, error) {
+	s, err := b.Book.NotifyState(ctx, recent, now)
+	time.Sleep(time.Second)
+	return s, err
+}
+
 // A failed attempt goes to the next channel at once, then begins again with
 // growing pauses; a channel that refuses for good is left out.
 func TestFallsThroughAndBacksOff(t *testing.T) {

@@ -327,6 +327,28 @@ func TestPlan(t *testing.T) {
 				"0s raised group 8", "0s raised li 8", "1m30s summary li 10,7,9",
 			},
 		},
+		"worse is told to each, though the flood holds one back": {
+			change: func(s *notify.Settings) {
+				s.Flood.Messages, s.Resend = 1, []time.Duration{time.Hour}
+				s.Routes = s.Routes[:1]
+				s.Routes[0].Steps[1].After = 10 * time.Second
+			},
+			play: func(w *world) []string {
+				w.raise(1, "north-1", "outlet/1", minor)
+				said := w.run(10 * time.Second)
+				w.now = w.now.Add(11 * time.Minute) // the flood window of both is over
+				w.raise(2, "north-1", "outlet/2", minor)
+				w.raise(3, "north-1", "outlet/3", minor)
+				said = append(said, w.step()...)
+				w.alarms[0].Severity = major
+				w.now = w.now.Add(10 * time.Second)
+				return append(said, w.run(2*time.Minute)...)
+			},
+			want: []string{
+				"0s raised li 1", "10s escalated wang 1", "summary li 2,3",
+				"0s summary wang 1,2,3", "1m50s summary li 1",
+			},
+		},
 		"a pending message is not doubled, and withdrawn when acknowledged": {
 			play: func(w *world) []string {
 				w.stuck = true
@@ -345,11 +367,12 @@ func TestPlan(t *testing.T) {
 				said := w.run(time.Minute)
 				clearAlarm(w, a)
 				said = append(said, w.run(time.Hour)...)
+				said = append(said, string(w.made[0].State))
 				w.deliver(&w.made[0])
 				said = append(said, w.run(time.Hour)...)
 				return append(said, string(w.made[0].State), fmt.Sprint(w.seen[id(1)]))
 			},
-			want: []string{"0s raised li 1", "sent", "true"},
+			want: []string{"0s raised li 1", "pending", "sent", "true"},
 		},
 	}
 	for name, tt := range tests {

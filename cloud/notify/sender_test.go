@@ -66,6 +66,9 @@ func newReceiver(tb testing.TB, status int, answer string) *receiver {
 		r.got = append(r.got, received{req.Method, req.URL.Path, req.Host, req.URL.Query(), req.Header, string(body)})
 		status, answer := r.status, r.answer
 		r.mu.Unlock()
+		if status == http.StatusFound {
+			w.Header().Set("Location", "/moved")
+		}
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, answer)
 	}))
