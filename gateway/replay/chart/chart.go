@@ -1,0 +1,446 @@
+package chart
+
+import (
+	"errors"
+	"fmt"
+	"image/color"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/text"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/shedguard/shedguard/gateway/protect"
+	"github.com/shedguard/shedguard/gateway/recording"
+	"github.com/shedguard/shedguard/gateway/replay"
+)
+
+const (
+	maxBins  = 2000 // stretches of time, twice what a picture's width shows
+	maxMarks = 400
+	maxLabel = 6 // decisions with a label; the rest are lines
+
+	width  = 12 * vg.Inch
+	height = 6.5 * vg.Inch
+	dpi    = 110
+)
+
+// bin is the least and the largest of a stretch of time; NaN: none.
+type bin struct{ low, high float64 }
+
+func (b *bin) add(v float64) {
+	if math.IsNaN(v) {
+		return
+	}
+	v = math.Abs(v)
+	if math.IsNaN(b.low) {
+		b.low, b.high = v, v
+		return
+	}
+	b.low, b.high = min(b.low, v), max(b.high, v)
+}
+
+func (b *bin) join(o bin) {
+	b.add(o.low)
+	b.add(o.high)
+}
+
+// span is a stretch of the recording in seconds.
+type span struct{ from, to float64 }
+
+// mark is a decision.
+type mark struct {
+	at   float64
+	text string
+	trip bool
+}
+
+// Chart collects what is to be drawn.
+type Chart struct {
+	limits *protect.Limits
+	zero   time.Duration
+	begun  bool
+	width  time.Duration // of a bin
+	watts  []bin
+	amps   []bin
+	gaps   []span
+	marks  []mark
+}
+
+// New returns an empty chart of an outlet with these limits.
+func New(limits *protect.Limits) *Chart {
+	return &Chart{limits: limits, width: time.Millisecond}
+}
+
+// Add takes the next samples.
+func (c *Chart) Add(samples []recording.Sample) {
+	for i := range samples {
+		s := &samples[i]
+		if !c.begun {
+			c.zero, c.begun = s.At, true
+		}
+		i := int((s.At - c.zero) / c.width)
+		for ; i >= maxBins; i = int((s.At - c.zero) / c.width) {
+			c.widen()
+		}
+		for len(c.watts) <= i {
+			c.watts = append(c.watts, bin{math.NaN(), math.NaN()})
+			c.amps = append(c.amps, bin{math.NaN(), math.NaN()})
+		}
+		c.watts[i].add(s.Watts)
+		c.watts[i].add(s.PeakWatts)
+		c.amps[i].add(s.Amps)
+		c.amps[i].add(s.PeakAmps)
+	}
+}
+
+// widen makes the bins twice as wide.
+func (c *Chart) widen() {
+	c.width *= 2
+	for _, bins := range [...]*[]bin{&c.watts, &c.amps} {
+		b := *bins
+		n := (len(b) + 1) / 2
+		for i := range n {
+			joined := b[2*i]
+			if 2*i+1 < len(b) {
+				joined.join(b[2*i+1])
+			}
+			b[i] = joined
+		}
+		*bins = b[:n]
+	}
+}
+
+// Mark takes an event.
+func (c *Chart) Mark(e *replay.Event) {
+	switch {
+	case e.Kind == replay.KindPhase && e.Phase == replay.PhaseGap && e.UntilS != nil && len(c.gaps) < maxMarks:
+		c.gaps = append(c.gaps, span{e.TimeS, *e.UntilS})
+	case e.Kind == replay.KindAlarm && len(c.marks) < maxMarks:
+		text := e.Cause.Text().EN
+		if e.Value != nil && e.Unit != "" {
+			text = fmt.Sprintf("%s\n%.4g %s", text, *e.Value, e.Unit)
+		}
+		c.marks = append(c.marks, mark{e.TimeS, text, true})
+	}
+}
+
+// colours of the picture; chosen to be told apart without red and green.
+func ink() color.Color      { return color.RGBA{0x33, 0x33, 0x33, 0xff} }
+func powerInk() color.Color { return color.RGBA{0x0b, 0x5f, 0xa5, 0xff} }
+func ampsInk() color.Color  { return color.RGBA{0x6a, 0x3d, 0x9a, 0xff} }
+func faint() color.Color    { return color.RGBA{0xe6, 0xe6, 0xe6, 0xff} }
+func gapInk() color.Color   { return color.RGBA{0xec, 0xec, 0xec, 0xff} }
+func chargeInk() color.Color {
+	return color.RGBA{0xe3, 0xf1, 0xe6, 0xff}
+}
+func limitInk() color.Color { return color.RGBA{0xd9, 0x7b, 0x00, 0xff} }
+func tripInk() color.Color  { return color.RGBA{0xc0, 0x1c, 0x28, 0xff} }
+
+// limit is a line across a panel.
+type limit struct {
+	at   float64
+	name string
+}
+
+// Save draws the picture. The file is complete or not there.
+func (c *Chart) Save(path string, sum *replay.Summary) error {
+	if !c.begun {
+		return errors.New("no samples")
+	}
+	l := c.limits
+	var power, current []limit
+	if l.Overpower.Enabled {
+		power = append(power, limit{l.Overpower.LimitWatts, fmt.Sprintf("overpower above %g W for %s", l.Overpower.LimitWatts, l.Overpower.Delay)})
+	}
+	if l.Overcurrent.Enabled {
+		current = append(current, limit{l.Overcurrent.PickUp * l.RatingAmps, fmt.Sprintf("overcurrent pick-up %.3g A", l.Overcurrent.PickUp*l.RatingAmps)})
+	}
+	if l.ShortCircuit.Enabled {
+		current = append(current, limit{l.ShortCircuit.TimesRating * l.RatingAmps, fmt.Sprintf("short circuit %.3g A", l.ShortCircuit.TimesRating*l.RatingAmps)})
+	}
+	panels := []*plot.Plot{}
+	add := func(bins []bin, name string, line color.Color, limits []limit, peak float64) error {
+		if !known(bins) {
+			return nil
+		}
+		p, err := c.panel(bins, name, line, limits, peak, sum, len(panels) == 0)
+		panels = append(panels, p)
+		return err
+	}
+	if err := errors.Join(
+		add(c.watts, "Power (W)", powerInk(), power, sum.PeakWatts),
+		add(c.amps, "Current (A)", ampsInk(), current, sum.PeakAmps),
+	); err != nil {
+		return err
+	}
+	if len(panels) == 0 {
+		return errors.New("neither power nor current is recorded")
+	}
+	panels[0].Title.Text = fmt.Sprintf("%s, rules of %s", sum.File, sum.Profile)
+	panels[0].Title.TextStyle.Font.Size = 14
+	panels[0].Title.TextStyle.Color = ink()
+	panels[0].Title.Padding = 6
+	panels[len(panels)-1].X.Label.Text = "Time since the beginning of the recording"
+
+	canvas := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
+	grid := make([][]*plot.Plot, len(panels))
+	for i, p := range panels {
+		grid[i] = []*plot.Plot{p}
+	}
+	whole := draw.New(canvas)
+	whole.FillText(text.Style{
+		Color: ink(), Font: font.From(plot.DefaultFont, 10), Handler: plot.DefaultTextHandler,
+	}, vg.Point{X: 12, Y: 10}, strings.Join([]string{sum.Text, "Green: charging session. Grey: gap."}, "  "))
+	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: 8, PadBottom: 28, PadLeft: 8, PadRight: 18, PadY: 10}
+	for i, row := range plot.Align(grid, tiles, whole) {
+		panels[i].Draw(row[0])
+	}
+	return write(path, vgimg.PngCanvas{Canvas: canvas})
+}
+
+// write puts the picture in place in one step.
+func write(path string, png vgimg.PngCanvas) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".plot-*.png")
+	if err != nil {
+		return err
+	}
+	_, err = png.WriteTo(f)
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func known(bins []bin) bool {
+	for i := range bins {
+		if !math.IsNaN(bins[i].high) {
+			return true
+		}
+	}
+	return false
+}
+
+// panel draws one quantity.
+func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit, peak float64, sum *replay.Summary, first bool) (*plot.Plot, error) {
+	p := plot.New()
+	p.BackgroundColor = color.White
+	end := math.Max(sum.DurationS, 1e-3)
+	top := peak * 1.08
+	var shown []limit
+	for _, l := range limits {
+		// A limit far above the curve would flatten it.
+		if l.at <= 2.5*math.Max(peak, 1e-9) {
+			shown = append(shown, l)
+			top = math.Max(top, l.at*1.12)
+		}
+	}
+	if top <= 0 {
+		top = 1
+	}
+	if first && len(c.marks) > 0 {
+		top *= 1.22 // room for the labels
+	}
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, end, 0, top
+	style(&p.X)
+	style(&p.Y)
+	p.Y.Label.Text = name
+	p.X.Tick.Marker = ticks{}
+
+	begin := sum.TimeS - sum.DurationS
+	for _, s := range sum.Sessions {
+		to := sum.TimeS
+		if s.EndedS != nil {
+			to = *s.EndedS
+		}
+		if err := band(p, s.BegunS-begin, to-begin, top, chargeInk()); err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range c.gaps {
+		if err := band(p, g.from-begin, g.to-begin, top, gapInk()); err != nil {
+			return nil, err
+		}
+	}
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color, grid.Vertical.Color = faint(), faint()
+	p.Add(grid)
+
+	for _, part := range c.curve(bins, end) {
+		curve, err := plotter.NewLine(part)
+		if err != nil {
+			return nil, err
+		}
+		curve.Color, curve.Width = line, 1.1
+		p.Add(curve)
+	}
+	for _, l := range shown {
+		if err := across(p, l, end); err != nil {
+			return nil, err
+		}
+	}
+	return p, c.decisions(p, begin, end, top, first)
+}
+
+// curve is the values in the order of time, held between two samples and
+// broken at gaps.
+func (c *Chart) curve(bins []bin, end float64) []plotter.XYs {
+	var parts []plotter.XYs
+	var part plotter.XYs
+	zero := c.zero.Seconds()
+	last := math.NaN()
+	gaps := c.gaps
+	for i, b := range bins {
+		if math.IsNaN(b.high) {
+			continue
+		}
+		x := math.Min(float64(i)*c.width.Seconds(), end)
+		for len(gaps) > 0 && gaps[0].to-zero <= x+c.width.Seconds() {
+			if len(part) > 0 {
+				parts = append(parts, append(part, plotter.XY{X: math.Max(part[len(part)-1].X, gaps[0].from-zero), Y: last}))
+			}
+			part, last, gaps = nil, math.NaN(), gaps[1:]
+		}
+		if !math.IsNaN(last) && last != b.low && last != b.high {
+			part = append(part, plotter.XY{X: x, Y: last})
+		} else if !math.IsNaN(last) {
+			part = append(part, plotter.XY{X: x, Y: last})
+		}
+		part = append(part, plotter.XY{X: x, Y: b.low}, plotter.XY{X: x, Y: b.high})
+		last = b.high
+		if i+1 < len(bins) && !math.IsNaN(bins[i+1].high) {
+			last = (b.low + b.high) / 2
+			if b.low == b.high {
+				last = b.low
+			}
+		}
+	}
+	if len(part) > 0 {
+		parts = append(parts, append(part, plotter.XY{X: end, Y: last}))
+	}
+	return parts
+}
+
+func style(a *plot.Axis) {
+	a.Color, a.Label.TextStyle.Color, a.Tick.Label.Color, a.Tick.Color = ink(), ink(), ink(), ink()
+	a.Label.TextStyle.Font.Size, a.Tick.Label.Font.Size = 11, 10
+	a.Label.Padding = 4
+	a.Padding = 0
+}
+
+func band(p *plot.Plot, from, to, top float64, c color.Color) error {
+	area, err := plotter.NewPolygon(plotter.XYs{{X: from, Y: 0}, {X: to, Y: 0}, {X: to, Y: top}, {X: from, Y: top}})
+	if err != nil {
+		return err
+	}
+	area.Color, area.Width = c, 0
+	p.Add(area)
+	return nil
+}
+
+func across(p *plot.Plot, l limit, end float64) error {
+	line, err := plotter.NewLine(plotter.XYs{{X: 0, Y: l.at}, {X: end, Y: l.at}})
+	if err != nil {
+		return err
+	}
+	line.Color, line.Width, line.Dashes = limitInk(), 1.2, []vg.Length{6, 4}
+	label, err := labels(plotter.XY{X: end, Y: l.at}, l.name, limitInk(), text.XRight)
+	if err != nil {
+		return err
+	}
+	label.Offset = vg.Point{X: -4, Y: 3}
+	p.Add(line, label)
+	return nil
+}
+
+func labels(at plotter.XY, s string, c color.Color, align text.XAlignment) (*plotter.Labels, error) {
+	l, err := plotter.NewLabels(plotter.XYLabels{XYs: plotter.XYs{at}, Labels: []string{s}})
+	if err != nil {
+		return nil, err
+	}
+	l.TextStyle[0].Color, l.TextStyle[0].Font.Size = c, 10
+	l.TextStyle[0].XAlign = align
+	return l, nil
+}
+
+// decisions draws a line at each decision, and names the first few on the
+// first panel.
+func (c *Chart) decisions(p *plot.Plot, begin, end, top float64, named bool) error {
+	names := 0
+	lastX := math.Inf(-1)
+	for _, m := range c.marks {
+		x := m.at - begin
+		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: 0}, {X: x, Y: top}})
+		if err != nil {
+			return err
+		}
+		line.Color, line.Width = tripInk(), 1.3
+		p.Add(line)
+		if !named || names == maxLabel || x-lastX < end/10 {
+			continue
+		}
+		names, lastX = names+1, x
+		align, shift := text.XLeft, vg.Length(5)
+		if x > 0.8*end {
+			align, shift = text.XRight, -5
+		}
+		label, err := labels(plotter.XY{X: x, Y: top}, m.text, tripInk(), align)
+		if err != nil {
+			return err
+		}
+		label.TextStyle[0].YAlign = text.YTop
+		label.Offset = vg.Point{X: shift, Y: -4}
+		p.Add(label)
+	}
+	return nil
+}
+
+// ticks marks time in steps that people count in.
+type ticks struct{}
+
+// Ticks implements [plot.Ticker].
+func (ticks) Ticks(low, high float64) []plot.Tick {
+	const most = 11
+	span := high - low
+	stepS := span
+	for _, s := range [...]float64{
+		1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
+		3600, 7200, 10800, 21600, 43200, 86400, 2 * 86400, 7 * 86400, 30 * 86400, 365 * 86400,
+	} {
+		if span/s <= most {
+			stepS = s
+			break
+		}
+	}
+	var marks []plot.Tick
+	for i := 0; float64(i)*stepS <= high+stepS/1e6; i++ {
+		v := float64(i) * stepS
+		marks = append(marks, plot.Tick{Value: v, Label: label(v, stepS)})
+	}
+	return marks
+}
+
+func label(v, step float64) string {
+	whole := int64(math.Round(v))
+	switch {
+	case step < 1:
+		return fmt.Sprintf("%g s", math.Round(v*1000)/1000)
+	case step < 60:
+		return fmt.Sprintf("%d:%02d min", whole/60, whole%60)
+	case step < 86400:
+		return fmt.Sprintf("%d:%02d h", whole/3600, whole/60%60)
+	default:
+		return fmt.Sprintf("%d d", whole/86400)
+	}
+}
