@@ -43,9 +43,9 @@
 //
 // What was appended can be read once it has left the queue and the database
 // shows it: about a second with VictoriaMetrics, longer while it is away.
-// Buckets are computed by the database. VictoriaMetrics should run with
-// -search.latencyOffset=0s, else the last 30 s of a chart repeat an older
-// value.
+// Buckets are computed by the database. Questions are put so that neither
+// -search.latencyOffset (by default VictoriaMetrics shows an older value for
+// the last 30 s) nor its cache of answers changes them.
 //
 // # What was tried
 //

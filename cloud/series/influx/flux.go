@@ -126,6 +126,9 @@ func selection(bucket, measurement string, tags map[string]string, from, to int6
 	return b.String()
 }
 
+// stamp writes a time as Flux reads it.
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
 // fluxString quotes a string so that nothing in it is Flux: neither quote nor
 // backslash, nor the beginning of an interpolation.
 func fluxString(s string) string {

@@ -23,6 +23,9 @@ import (
 // maxAnswer bounds the answer to one question.
 const maxAnswer = 256 << 20
 
+// safelyPast is far enough back that no server thinks values are still missing.
+const safelyPast = 10 * time.Minute
+
 // statLabel tells apart what one question asks of each series.
 const statLabel = "__stat__"
 
@@ -59,9 +62,17 @@ func (p *promReader) Range(ctx context.Context, q series.Query) ([]series.Series
 
 func (p *promReader) span(ctx context.Context, q series.Query, out map[string]*series.Series, from, to, step int64) error {
 	window := selector(strconv.Quote(q.Measurement+"_"+q.Field), "=", q.Tags) + "[" + strconv.FormatInt(step, 10) + "ms]"
+	// VictoriaMetrics repeats an older value for steps that end later than
+	// -search.latencyOffset before now. Asked from the past, by a negative
+	// offset, it tells what it has.
+	back := int64(0)
+	if late := to - time.Now().Add(-safelyPast).UnixMilli(); late > 0 {
+		back = late
+		window += " offset -" + strconv.FormatInt(back, 10) + "ms"
+	}
 	found, err := p.ask(ctx, "api/v1/query_range", url.Values{
 		"query": {stats("min", "min_over_time("+window+")", "max", "max_over_time("+window+")", "mean", "avg_over_time("+window+")", "count", "count_over_time("+window+")")},
-		"start": {stamp(from + step - 1)}, "end": {stamp(to - 1)}, "step": {strconv.FormatInt(step, 10) + "ms"}, "nocache": {"1"},
+		"start": {seconds(from - back + step - 1)}, "end": {seconds(to - back - 1)}, "step": {seconds(step)}, "nocache": {"1"},
 	})
 	if err != nil {
 		return err
@@ -75,7 +86,7 @@ func (p *promReader) span(ctx context.Context, q series.Query, out map[string]*s
 		// The four answers of a series come one after another, each with all its steps.
 		at := 0
 		for _, v := range f.Values {
-			begin := time.UnixMilli(int64(math.Round(v.at*1000)) - step + 1).UTC()
+			begin := time.UnixMilli(int64(math.Round(v.at*1000)) + back - step + 1).UTC()
 			for at < len(s.Buckets) && s.Buckets[at].At.Before(begin) {
 				at++
 			}
@@ -133,7 +144,7 @@ func (p *promReader) Latest(ctx context.Context, measurement string, want map[st
 	window := selector(strconv.Quote(regexp.QuoteMeta(measurement)+"_.+"), "=~", want) + "[" + strconv.FormatInt((within+p.ahead).Milliseconds(), 10) + "ms]"
 	found, err := p.ask(ctx, "api/v1/query", url.Values{
 		"query": {stats("value", "last_over_time("+window+") keep_metric_names", "at", "tlast_over_time("+window+") keep_metric_names")},
-		"time":  {stamp(time.Now().Add(p.ahead).UnixMilli())}, "nocache": {"1"},
+		"time":  {seconds(time.Now().Add(p.ahead).UnixMilli())}, "nocache": {"1"},
 	})
 	if err != nil {
 		return nil, err
@@ -193,8 +204,10 @@ func stats(namesAndExprs ...string) string {
 	return strings.Join(parts, " or ")
 }
 
-// stamp writes a time so that no server rounds it.
-func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+// seconds writes whole milliseconds, and a fifth of one: VictoriaMetrics turns
+// seconds into milliseconds by cutting what binary fractions leave of them, so
+// that 1017 ms became 1016.
+func seconds(ms int64) string { return strconv.FormatFloat((float64(ms)+0.2)/1000, 'f', 4, 64) }
 
 // answered is one series of an answer.
 type answered struct {
