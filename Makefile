@@ -79,8 +79,9 @@ page-check: cloud/web/node_modules/.package-lock.json
 race: page ## all Go tests under the race detector, with real servers
 	SHEDGUARD_REQUIRE_SERVERS=1 $(GO) test -race -shuffle=on -timeout 15m $(TESTS)
 
-e2e: build ## the page in a real browser
+e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e
+	cd cloud/web && SHEDGUARD_OVERLOAD=1 ../../bin/demo node --test e2e/real.test.js
 
 # shedguard and shedcloud are static and pure Go wherever they are shipped.
 arm: page ## builds for linux/arm v7, arm64 and amd64 without cgo

@@ -4,6 +4,8 @@
 //	demo          until Ctrl-C, for a person with a browser
 //	demo -smoke   without a person: follows one overload from the chip's register
 //	              to the web API, resets it, prints one JSON line of latencies
+//	demo COMMAND  runs a command beside a system on free ports, with an overload
+//	              to come, and ends with it: the tests of the page in a browser
 //
 // It needs the built programs beside itself and no root.
 package main
@@ -32,15 +34,19 @@ func main() {
 	flag.StringVar(&o.scenario, "scenario", "demo", "what happens in the simulated shed; see shedguard run --help")
 	flag.StringVar(&o.dir, "dir", "", "folder of what the programs store; a new one that is deleted at the end when left out")
 	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "demo: unexpected argument %q; see demo -help\n", flag.Arg(0))
+	o.command = flag.Args()
+	if *smoke && len(o.command) > 0 {
+		fmt.Fprintf(os.Stderr, "demo: unexpected argument %q; see demo -help\n", o.command[0])
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	run := demo
-	if *smoke {
+	switch {
+	case *smoke:
 		run = runSmoke
+	case len(o.command) > 0:
+		run = runBeside
 	}
 	if err := run(ctx, &o); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
@@ -56,7 +62,9 @@ type options struct {
 	dir            string
 	status         string // of the gateway
 	password       string // of the administrator
+	command        []string
 	log            io.Writer
+	said           logBuffer // log, where nobody watches it
 }
 
 const (
@@ -86,6 +94,24 @@ func demo(ctx context.Context, o *options) error {
 
 `, o.listen, admin, o.password, o.status, o.broker, shed)
 		<-ctx.Done()
+		return nil
+	})
+}
+
+// runBeside runs a command that finds the system by its environment:
+// SHEDGUARD_URL, SHEDGUARD_USER and SHEDGUARD_PASSWORD.
+func runBeside(ctx context.Context, o *options) error {
+	if err := onFreePorts(ctx, o); err != nil {
+		return err
+	}
+	return withSystem(ctx, o, func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, o.command[0], o.command[1:]...) //nolint:gosec // the caller's own command
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.Env = append(os.Environ(), "SHEDGUARD_URL=http://"+o.listen, "SHEDGUARD_USER="+admin, "SHEDGUARD_PASSWORD="+o.password)
+		if err := cmd.Run(); err != nil {
+			o.said.show()
+			return fmt.Errorf("%s: %w", o.command[0], err)
+		}
 		return nil
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -53,7 +54,7 @@ func runSmoke(ctx context.Context, o *options) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, smokeWithin, fmt.Errorf("smoke: not done within %s", smokeWithin))
 	defer cancel()
 	var r result
-	err := prepareSmoke(ctx, o)
+	err := onFreePorts(ctx, o)
 	if err == nil {
 		err = withSystem(ctx, o, func(ctx context.Context) error { return follow(ctx, o, &r) })
 	}
@@ -63,9 +64,7 @@ func runSmoke(ctx context.Context, o *options) error {
 	r.OK, r.DurationSeconds = err == nil, time.Since(began).Seconds()
 	if err != nil {
 		r.Error = err.Error()
-		if b, ok := o.log.(*bytes.Buffer); ok {
-			_, _ = os.Stderr.Write(b.Bytes()) // what the programs said helps to see why
-		}
+		o.said.show()
 	}
 	line, jerr := json.Marshal(&r)
 	if jerr != nil {
@@ -75,9 +74,10 @@ func runSmoke(ctx context.Context, o *options) error {
 	return err
 }
 
-// prepareSmoke takes free ports, so that a demo may run beside it.
-func prepareSmoke(ctx context.Context, o *options) (err error) {
-	o.scenario, o.log = "overload", new(bytes.Buffer)
+// onFreePorts prepares a system that an overload comes to, on free ports, so
+// that a demo may run beside it.
+func onFreePorts(ctx context.Context, o *options) (err error) {
+	o.scenario, o.log = "overload", &o.said
 	for _, addr := range []*string{&o.listen, &o.broker, &o.status} {
 		if *addr, err = freeAddr(ctx); err != nil {
 			return err
@@ -186,8 +186,8 @@ func measured(ctx context.Context, o *options, r *result) error {
 		if err != nil {
 			return fmt.Errorf("gateway metrics: %w", err)
 		}
-		r.SampleToRelayMS = 1000 * m["gateway_sample_to_relay_max_seconds"]
-		r.RegisterToBroker = 1000 * m["gateway_alarm_puback_seconds"]
+		r.SampleToRelayMS = math.Round(1e6*m["gateway_sample_to_relay_max_seconds"]) / 1e3
+		r.RegisterToBroker = math.Round(1e6*m["gateway_alarm_puback_seconds"]) / 1e3
 		r.GatewayRestarts = m["gateway_part_restarts_total"]
 		r.DroppedTelemetry = m["gateway_outbox_dropped_telemetry_total"]
 		if r.SampleToRelayMS > 0 && r.RegisterToBroker > 0 {
@@ -243,7 +243,10 @@ func (a *api) reset(ctx context.Context, alarmID string, r *result) error {
 			r.ResetMS = ms(time.Since(began))
 			return true, nil
 		}
-		if got.Error == nil || got.Error.Code != shedguard.CodeCauseStands {
+		if got.Error == nil {
+			return false, errors.New("reset: neither done nor refused")
+		}
+		if got.Error.Code != shedguard.CodeCauseStands {
 			return false, fmt.Errorf("reset refused: %w", got.Error)
 		}
 		r.RefusedWhileOpen = true

@@ -12,12 +12,34 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
 // readyWithin is how long a program may take until it answers.
 const readyWithin = 30 * time.Second
+
+// logBuffer keeps what several programs log.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// show tells a person what the programs said: it helps to see why.
+func (l *logBuffer) show() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = os.Stderr.Write(l.b.Bytes()) // there is nowhere left to complain
+}
 
 // newPassword is a random password that can be typed.
 func newPassword() string { return strings.ToLower(rand.Text()[:16]) }

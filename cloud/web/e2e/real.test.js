@@ -1,7 +1,10 @@
 // The page of a running system, named by SHEDGUARD_URL, SHEDGUARD_USER and
-// SHEDGUARD_PASSWORD. It needs one shed whose gateway is online. Nothing is switched here.
+// SHEDGUARD_PASSWORD. It needs one shed whose gateway is online; with
+// SHEDGUARD_OVERLOAD=1 an overload of its outlet 3 that is still to come, which is
+// then acknowledged and reset from the page. Nothing else is switched.
 
 import assert from 'node:assert/strict'
+import { mkdir } from 'node:fs/promises'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { launch } from './browser.js'
 import { App, desktop, phone, realTarget } from './pages.js'
@@ -12,10 +15,48 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
   let browser
   let app
   before(async () => {
+    await mkdir('artefacts/real', { recursive: true })
     browser = await launch()
   })
   after(() => browser.close())
   afterEach(() => app.close())
+
+  const overload = process.env.SHEDGUARD_OVERLOAD === '1'
+  test('an overload arrives without reloading, is acknowledged, and is reset from the page', { skip: overload ? false : 'SHEDGUARD_OVERLOAD is not set', timeout: 120_000 }, async () => {
+    app = await App.open(browser, target, { locale: 'zh-CN', viewport: phone })
+    const { page } = app
+    await app.login()
+    await page.locator('.tile-online').first().waitFor()
+    let loads = 0
+    page.on('load', () => loads++)
+    const alarm = page.locator('[data-alarm]').first()
+    await alarm.waitFor({ timeout: 60_000 })
+    assert.match(await alarm.innerText(), /过电流.*3 号插座/s)
+    await page.screenshot({ path: 'artefacts/real/alarm.png' })
+    const id = await alarm.getAttribute('data-alarm')
+    await app.acknowledge(id, '值班员已知悉')
+    await app.alarm(id).locator('.seen-by').waitFor()
+    assert.equal(loads, 0, 'the page was loaded again')
+
+    await page.locator('.tile-online').first().click()
+    await page.locator('[data-outlet="3"].edge-tripped').waitFor()
+    let said = ''
+    for (const until = Date.now() + 60_000; Date.now() < until; ) {
+      said = await app.order(3, app.words.reset)
+      if (/已复位 3 号插座/.test(said)) break
+      assert.match(said, /原因仍然存在/, 'only a standing cause may refuse')
+      await page.screenshot({ path: 'artefacts/real/refused.png' })
+      await page.keyboard.press('Escape')
+      await app.dialog().waitFor({ state: 'detached' })
+      await page.waitForTimeout(2000)
+    }
+    assert.match(said, /已复位 3 号插座/)
+    await app.dialog().locator('button').last().click()
+    await app.alarm(id).waitFor({ state: 'detached' })
+    await page.locator('[data-outlet="3"]:not(.edge-tripped)').waitFor({ timeout: 30_000 })
+    await page.screenshot({ path: 'artefacts/real/reset.png' })
+    await app.assertNoSideScroll()
+  })
 
   test('sheds report, values move, the chart draws', async () => {
     app = await App.open(browser, target, { locale: 'en', viewport: desktop })
