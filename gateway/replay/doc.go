@@ -21,8 +21,8 @@
 // times amps, both at power factor 1: a charger without power factor correction
 // draws more amps than that. Where neither is known nothing is judged.
 //
-// A silence longer than the recording's own sampling explains (five times the
-// usual interval, 10 s to 1 h) is a gap: the last value is held for one usual
+// A silence longer than the recording's own sampling explains (ten times the
+// usual interval, 30 s to 1 h) is a gap: the last value is held for one usual
 // interval, then nothing is known until the next sample. It is no silent meter
 // unless [Options].MeterStale says so. A recording of changes has no such gaps.
 //

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/shedguard/shedguard"
@@ -64,6 +65,7 @@ type Summary struct {
 	Gaps         int                     `json:"gaps"`
 	LongestGapS  float64                 `json:"longest_gap_s"`
 	JudgedS      float64                 `json:"judged_s"` // of the duration
+	JudgedUntilS float64                 `json:"judged_until_s"`
 	EnergyWh     float64                 `json:"energy_wh"`
 	PeakWatts    float64                 `json:"peak_watts"`
 	PeakWattsAtS float64                 `json:"peak_watts_at_s"`
@@ -101,13 +103,30 @@ func notJudged(o *Options) []string {
 	return append(list, string(shedguard.CauseOverTemperature), string(shedguard.CauseRelayWelded))
 }
 
+// places drops the digits that come of adding, and keeps what was recorded.
+func places(v float64) float64 { return math.Round(v*1e6) / 1e6 }
+
+// round drops them from the sums.
+func (s *Summary) round() {
+	for _, v := range [...]*float64{
+		&s.TimeS, &s.DurationS, &s.SamplingS, &s.LongestGapS, &s.JudgedS, &s.JudgedUntilS, &s.EnergyWh,
+		&s.PeakWatts, &s.PeakWattsAtS, &s.PeakAmps, &s.PeakAmpsAtS, &s.PeakHeat,
+	} {
+		*v = places(*v)
+	}
+	for i := range s.Sessions {
+		one := &s.Sessions[i]
+		one.BegunS, one.EnergyWh, one.PeakWatts = places(one.BegunS), places(one.EnergyWh), places(one.PeakWatts)
+	}
+}
+
 // sentence sums the summary up for a person.
 func (s *Summary) sentence() string {
 	text := "Nothing was raised."
 	if s.FirstTripS != nil {
-		text = fmt.Sprintf("Tripped %s after %s.", s.FirstTrip.Text().EN, Span(s.FirstTripS, s.TimeS-s.DurationS))
+		text = fmt.Sprintf("Tripped for %s after %s.", s.FirstTrip.Text().EN, Span(s.FirstTripS, s.TimeS-s.DurationS))
 		if s.Trips > 1 {
-			text = fmt.Sprintf("Tripped %d times, first %s after %s.", s.Trips, s.FirstTrip.Text().EN, Span(s.FirstTripS, s.TimeS-s.DurationS))
+			text = fmt.Sprintf("Tripped %d times, first for %s after %s.", s.Trips, s.FirstTrip.Text().EN, Span(s.FirstTripS, s.TimeS-s.DurationS))
 		}
 	} else if len(s.Alarms) > 0 {
 		text = "Raised alarms, but did not trip."

@@ -28,8 +28,8 @@ const (
 	window = 20 * time.Millisecond // one cycle of 50 Hz
 
 	aheadSamples = 256 // looked at to learn the sampling
-	gapTimes     = 5   // times the usual interval
-	gapMin       = 10 * time.Second
+	gapTimes     = 10  // times the usual interval
+	gapMin       = 30 * time.Second
 	gapMax       = time.Hour
 	longestHold  = 7 * 24 * time.Hour // of a value in a recording of changes
 
@@ -591,7 +591,7 @@ func (p *Player) wait(out *session.Outcome, at time.Duration, now time.Time) {
 
 // fresh is the event to fill in for what happens at at.
 func (p *Player) fresh(at time.Duration, kind Kind) *Event {
-	p.event = Event{TimeS: at.Seconds(), Kind: kind, Action: shedguard.ActionNone}
+	p.event = Event{TimeS: places(at.Seconds()), Kind: kind, Action: shedguard.ActionNone}
 	return &p.event
 }
 
@@ -619,10 +619,15 @@ func (p *Player) Finish() (Summary, error) {
 		p.play(&p.cur, p.cur.at+1, 0)
 	}
 	p.sum.SamplingS = p.usual.Seconds()
+	p.sum.JudgedUntilS = p.sum.TimeS
+	if p.done {
+		p.sum.JudgedUntilS = p.openedAt.Seconds()
+	}
 	if !p.held {
 		p.sum.Notes = append(p.sum.Notes, "neither amps nor watts are recorded: nothing was judged")
 	}
 	slices.Sort(p.sum.Derived)
+	p.sum.round()
 	p.sum.Text = p.sum.sentence()
 	return p.sum, nil
 }

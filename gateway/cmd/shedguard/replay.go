@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -92,7 +91,7 @@ func (c *replayCmd) Run(e *env) error {
 		return errors.Join(fmt.Errorf("%s: %w", c.File, err), out.Flush())
 	}
 	sum.File, sum.Format, sum.Profile = filepath.Base(c.File), rec.Format(), name
-	sum.Notes = append(slices.Clone(rec.Notes()), sum.Notes...)
+	sum.Notes = append(sum.Notes, rec.Notes()...)
 	if c.JSON {
 		newLines(out).write(&sum)
 	} else {
@@ -183,7 +182,7 @@ func (t *eventTable) event(ev *replay.Event) {
 	t.rows++
 	switch {
 	case t.rows == 1:
-		fmt.Fprintf(t.w, "%12s  %-8s  %s\n", "TIME", "WHAT", "")
+		fmt.Fprintf(t.w, "%12s  WHAT\n", "TIME")
 	case t.rows == tableRows+1:
 		fmt.Fprintf(t.w, "%12s  %-8s  More follows; --json lists all of it.\n", "…", "")
 	}

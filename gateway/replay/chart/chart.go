@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,8 @@ const (
 	width  = 12 * vg.Inch
 	height = 6.5 * vg.Inch
 	dpi    = 110
+
+	sans = "Sans"
 )
 
 // bin is the least and the largest of a stretch of time; NaN: none.
@@ -60,7 +63,6 @@ type span struct{ from, to float64 }
 type mark struct {
 	at   float64
 	text string
-	trip bool
 }
 
 // Chart collects what is to be drawn.
@@ -129,7 +131,7 @@ func (c *Chart) Mark(e *replay.Event) {
 		if e.Value != nil && e.Unit != "" {
 			text = fmt.Sprintf("%s\n%.4g %s", text, *e.Value, e.Unit)
 		}
-		c.marks = append(c.marks, mark{e.TimeS, text, true})
+		c.marks = append(c.marks, mark{e.TimeS, text})
 	}
 }
 
@@ -159,13 +161,13 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 	l := c.limits
 	var power, current []limit
 	if l.Overpower.Enabled {
-		power = append(power, limit{l.Overpower.LimitWatts, fmt.Sprintf("overpower above %g W for %s", l.Overpower.LimitWatts, l.Overpower.Delay)})
+		power = append(power, limit{l.Overpower.LimitWatts, fmt.Sprintf("overpower\n%g W for %s", l.Overpower.LimitWatts, l.Overpower.Delay)})
 	}
 	if l.Overcurrent.Enabled {
-		current = append(current, limit{l.Overcurrent.PickUp * l.RatingAmps, fmt.Sprintf("overcurrent pick-up %.3g A", l.Overcurrent.PickUp*l.RatingAmps)})
+		current = append(current, limit{l.Overcurrent.PickUp * l.RatingAmps, fmt.Sprintf("overcurrent\nfrom %.3g A", l.Overcurrent.PickUp*l.RatingAmps)})
 	}
 	if l.ShortCircuit.Enabled {
-		current = append(current, limit{l.ShortCircuit.TimesRating * l.RatingAmps, fmt.Sprintf("short circuit %.3g A", l.ShortCircuit.TimesRating*l.RatingAmps)})
+		current = append(current, limit{l.ShortCircuit.TimesRating * l.RatingAmps, fmt.Sprintf("short circuit\n%.3g A", l.ShortCircuit.TimesRating*l.RatingAmps)})
 	}
 	panels := []*plot.Plot{}
 	add := func(bins []bin, name string, line color.Color, limits []limit, peak float64) error {
@@ -186,7 +188,7 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 		return errors.New("neither power nor current is recorded")
 	}
 	panels[0].Title.Text = fmt.Sprintf("%s, rules of %s", sum.File, sum.Profile)
-	panels[0].Title.TextStyle.Font.Size = 14
+	panels[0].Title.TextStyle.Font.Size, panels[0].Title.TextStyle.Font.Variant = 14, sans
 	panels[0].Title.TextStyle.Color = ink()
 	panels[0].Title.Padding = 6
 	panels[len(panels)-1].X.Label.Text = "Time since the beginning of the recording"
@@ -198,13 +200,28 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 	}
 	whole := draw.New(canvas)
 	whole.FillText(text.Style{
-		Color: ink(), Font: font.From(plot.DefaultFont, 10), Handler: plot.DefaultTextHandler,
-	}, vg.Point{X: 12, Y: 10}, strings.Join([]string{sum.Text, "Green: charging session. Grey: gap."}, "  "))
+		Color: ink(), Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: sans, Size: 10}, Handler: plot.DefaultTextHandler,
+	}, vg.Point{X: 12, Y: 10}, c.legend(sum))
 	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: 8, PadBottom: 28, PadLeft: 8, PadRight: 18, PadY: 10}
 	for i, row := range plot.Align(grid, tiles, whole) {
 		panels[i].Draw(row[0])
 	}
 	return write(path, vgimg.PngCanvas{Canvas: canvas})
+}
+
+// legend says what happened and what the colours mean.
+func (c *Chart) legend(sum *replay.Summary) string {
+	parts := []string{sum.Text}
+	if len(sum.Sessions) > 0 {
+		parts = append(parts, "Green: charging session.")
+	}
+	if len(c.gaps) > 0 {
+		parts = append(parts, "Grey: gap in the recording.")
+	}
+	if sum.JudgedUntilS < sum.TimeS {
+		parts = append(parts, "Pale line: recorded, but the outlet would be off.")
+	}
+	return strings.Join(parts, "  ")
 }
 
 // write puts the picture in place in one step.
@@ -256,7 +273,7 @@ func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit,
 	style(&p.X)
 	style(&p.Y)
 	p.Y.Label.Text = name
-	p.X.Tick.Marker = ticks{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = ticks{}, numbers{}
 
 	begin := sum.TimeS - sum.DurationS
 	for _, s := range sum.Sessions {
@@ -278,12 +295,9 @@ func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit,
 	p.Add(grid)
 
 	for _, part := range c.curve(bins, end) {
-		curve, err := plotter.NewLine(part)
-		if err != nil {
+		if err := trace(p, part, sum.JudgedUntilS-begin, line); err != nil {
 			return nil, err
 		}
-		curve.Color, curve.Width = line, 1.1
-		p.Add(curve)
 	}
 	for _, l := range shown {
 		if err := across(p, l, end); err != nil {
@@ -312,9 +326,7 @@ func (c *Chart) curve(bins []bin, end float64) []plotter.XYs {
 			}
 			part, last, gaps = nil, math.NaN(), gaps[1:]
 		}
-		if !math.IsNaN(last) && last != b.low && last != b.high {
-			part = append(part, plotter.XY{X: x, Y: last})
-		} else if !math.IsNaN(last) {
+		if !math.IsNaN(last) {
 			part = append(part, plotter.XY{X: x, Y: last})
 		}
 		part = append(part, plotter.XY{X: x, Y: b.low}, plotter.XY{X: x, Y: b.high})
@@ -332,7 +344,43 @@ func (c *Chart) curve(bins []bin, end float64) []plotter.XYs {
 	return parts
 }
 
+// trace draws a piece of the curve, pale from the time on that is not judged.
+func trace(p *plot.Plot, part plotter.XYs, judged float64, c color.Color) error {
+	cut := slices.IndexFunc(part, func(xy plotter.XY) bool { return xy.X > judged })
+	if cut < 0 {
+		cut = len(part)
+	}
+	pale := part[cut:]
+	if cut > 0 && len(pale) > 0 {
+		turn := plotter.XY{X: judged, Y: part[cut-1].Y}
+		part, pale = append(slices.Clone(part[:cut]), turn), append(plotter.XYs{turn}, pale...)
+	}
+	for _, piece := range [...]struct {
+		points plotter.XYs
+		color  color.Color
+	}{{pale, paler(c)}, {part[:min(cut+1, len(part))], c}} {
+		if len(piece.points) == 0 || piece.points[0].X > judged && piece.color == c {
+			continue
+		}
+		curve, err := plotter.NewLine(piece.points)
+		if err != nil {
+			return err
+		}
+		curve.Color, curve.Width = piece.color, 1.1
+		p.Add(curve)
+	}
+	return nil
+}
+
+// paler is a colour two thirds of the way to white.
+func paler(c color.Color) color.Color {
+	r, g, b, _ := c.RGBA()
+	mix := func(v uint32) uint8 { return uint8((v>>8 + 2*0xff) / 3) }
+	return color.RGBA{mix(r), mix(g), mix(b), 0xff}
+}
+
 func style(a *plot.Axis) {
+	a.Label.TextStyle.Font.Variant, a.Tick.Label.Font.Variant = sans, sans
 	a.Color, a.Label.TextStyle.Color, a.Tick.Label.Color, a.Tick.Color = ink(), ink(), ink(), ink()
 	a.Label.TextStyle.Font.Size, a.Tick.Label.Font.Size = 11, 10
 	a.Label.Padding = 4
@@ -355,11 +403,12 @@ func across(p *plot.Plot, l limit, end float64) error {
 		return err
 	}
 	line.Color, line.Width, line.Dashes = limitInk(), 1.2, []vg.Length{6, 4}
-	label, err := labels(plotter.XY{X: end, Y: l.at}, l.name, limitInk(), text.XRight)
+	label, err := labels(plotter.XY{X: end, Y: l.at}, l.name, limitInk(), text.XLeft)
 	if err != nil {
 		return err
 	}
-	label.Offset = vg.Point{X: -4, Y: 3}
+	label.TextStyle[0].YAlign = text.YCenter
+	label.Offset = vg.Point{X: 6}
 	p.Add(line, label)
 	return nil
 }
@@ -369,7 +418,7 @@ func labels(at plotter.XY, s string, c color.Color, align text.XAlignment) (*plo
 	if err != nil {
 		return nil, err
 	}
-	l.TextStyle[0].Color, l.TextStyle[0].Font.Size = c, 10
+	l.TextStyle[0].Color, l.TextStyle[0].Font.Size, l.TextStyle[0].Font.Variant = c, 10, sans
 	l.TextStyle[0].XAlign = align
 	return l, nil
 }
@@ -379,8 +428,9 @@ func labels(at plotter.XY, s string, c color.Color, align text.XAlignment) (*plo
 func (c *Chart) decisions(p *plot.Plot, begin, end, top float64, named bool) error {
 	names := 0
 	lastX := math.Inf(-1)
-	for _, m := range c.marks {
+	for i, m := range c.marks {
 		x := m.at - begin
+		crowded := i+1 < len(c.marks) && c.marks[i+1].at-m.at < end/10
 		line, err := plotter.NewLine(plotter.XYs{{X: x, Y: 0}, {X: x, Y: top}})
 		if err != nil {
 			return err
@@ -392,7 +442,7 @@ func (c *Chart) decisions(p *plot.Plot, begin, end, top float64, named bool) err
 		}
 		names, lastX = names+1, x
 		align, shift := text.XLeft, vg.Length(5)
-		if x > 0.8*end {
+		if x > 0.8*end || crowded && x > end/8 {
 			align, shift = text.XRight, -5
 		}
 		label, err := labels(plotter.XY{X: x, Y: top}, m.text, tripInk(), align)
@@ -438,9 +488,32 @@ func label(v, step float64) string {
 		return fmt.Sprintf("%g s", math.Round(v*1000)/1000)
 	case step < 60:
 		return fmt.Sprintf("%d:%02d min", whole/60, whole%60)
+	case step < 600:
+		return fmt.Sprintf("%d min", whole/60)
 	case step < 86400:
 		return fmt.Sprintf("%d:%02d h", whole/3600, whole/60%60)
 	default:
 		return fmt.Sprintf("%d d", whole/86400)
 	}
+}
+
+// numbers marks values in steps of 1, 2 or 5.
+type numbers struct{}
+
+// Ticks implements [plot.Ticker].
+func (numbers) Ticks(_, high float64) []plot.Tick {
+	const most = 6
+	step := math.Pow(10, math.Floor(math.Log10(high/most)))
+	for _, times := range [...]float64{1, 2, 5, 10} {
+		if high/(step*times) <= most {
+			step *= times
+			break
+		}
+	}
+	var marks []plot.Tick
+	for i := 0; float64(i)*step <= high; i++ {
+		v := float64(i) * step
+		marks = append(marks, plot.Tick{Value: v, Label: fmt.Sprintf("%.6g", v)})
+	}
+	return marks
 }
