@@ -7,18 +7,23 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
+
+	"github.com/shedguard/shedguard/cloud/notify"
 )
 
 // Config is the configuration of one collector.
 type Config struct {
-	Data     string   `yaml:"data"`
-	HTTP     HTTP     `yaml:"http"`
-	Broker   Broker   `yaml:"broker"`
-	MQTT     MQTT     `yaml:"mqtt"`
-	Presence Presence `yaml:"presence"`
-	Keep     Keep     `yaml:"keep"`
+	Data     string          `yaml:"data"`
+	HTTP     HTTP            `yaml:"http"`
+	Broker   Broker          `yaml:"broker"`
+	MQTT     MQTT            `yaml:"mqtt"`
+	Series   Series          `yaml:"series"`
+	Presence Presence        `yaml:"presence"`
+	Keep     Keep            `yaml:"keep"`
+	Notify   notify.Settings `yaml:"notify"`
 }
 
 // HTTP is how people and programs reach the collector.
@@ -55,6 +60,32 @@ type MQTT struct {
 	KeyFile      string `yaml:"key_file"`
 }
 
+// The kinds of series store.
+const (
+	SeriesEmbedded = "embedded" // in a folder of Data
+	SeriesInflux   = "influx"   // another machine's, written in InfluxDB line protocol
+)
+
+// The languages that a database is asked in.
+const (
+	LanguagePromQL = "promql" // VictoriaMetrics
+	LanguageFlux   = "flux"   // InfluxDB 2
+)
+
+// Series is where telemetry is kept. All but Kind is for [SeriesInflux].
+type Series struct {
+	Kind      string        `yaml:"kind"`
+	URL       string        `yaml:"url"`
+	ReadURL   string        `yaml:"read_url"`
+	Language  string        `yaml:"language"`
+	TokenFile string        `yaml:"token_file"`
+	Org       string        `yaml:"org"`
+	Bucket    string        `yaml:"bucket"`
+	CAFile    string        `yaml:"ca_file"`
+	QueueMB   int64         `yaml:"queue_mb"`
+	Settle    time.Duration `yaml:"settle"`
+}
+
 // Presence is how gateways are judged.
 type Presence struct {
 	Trust  time.Duration `yaml:"trust"`
@@ -75,8 +106,10 @@ func Default() *Config {
 		Data:     "/var/lib/shedcloud",
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
 		MQTT:     MQTT{ClientID: "shedcloud", Group: "shedcloud"},
+		Series:   Series{Kind: SeriesEmbedded, Language: LanguagePromQL, QueueMB: 4 << 10, Settle: 10 * time.Second},
 		Presence: Presence{Trust: 90 * time.Second, Silent: time.Minute},
 		Keep:     Keep{Telemetry: 400 * day, TelemetryMB: 20 << 10, Events: 400 * day},
+		Notify:   notify.DefaultSettings(),
 	}
 }
 
@@ -92,13 +125,13 @@ func Load(path string) (*Config, error) {
 		return nil, faults
 	}
 	dir := filepath.Dir(path)
-	for _, p := range []*string{
-		&c.Data, &c.HTTP.CertFile, &c.HTTP.KeyFile, &c.Broker.CertFile, &c.Broker.KeyFile, &c.Broker.ClientCAFile,
-		&c.MQTT.PasswordFile, &c.MQTT.CAFile, &c.MQTT.CertFile, &c.MQTT.KeyFile,
-	} {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(dir, *p)
+	for _, f := range c.named() {
+		if !filepath.IsAbs(*f.file) {
+			*f.file = filepath.Join(dir, *f.file)
 		}
+	}
+	if !filepath.IsAbs(c.Data) {
+		c.Data = filepath.Join(dir, c.Data)
 	}
 	if faults := c.files(); len(faults) > 0 {
 		return nil, faults
@@ -157,27 +190,80 @@ func (c *Config) Check() Faults {
 	between := func(path string, d, from, to time.Duration) {
 		fault(d < from || d > to, path, d, fmt.Sprintf("%s to %s", from, to))
 	}
+	c.Series.check(fault)
+	between("series.settle", c.Series.Settle, time.Second, 10*time.Minute)
 	between("presence.trust", c.Presence.Trust, 10*time.Second, 10*time.Minute)
 	between("presence.silent", c.Presence.Silent, 20*time.Second, time.Hour)
 	const day = 24 * time.Hour
 	between("keep.telemetry", c.Keep.Telemetry, 8*day, 10*365*day)
 	between("keep.events", c.Keep.Events, 8*day, 10*365*day)
 	fault(c.Keep.TelemetryMB < 256 || c.Keep.TelemetryMB > 1<<24, "keep.telemetry_mb", c.Keep.TelemetryMB, "256 to 16777216")
+	if err := c.Notify.Validate(); err != nil {
+		faults = append(faults, notifyFaults(err)...)
+	}
 	return faults
 }
 
-// files lists the named files that cannot be read.
+func (s *Series) check(fault func(wrong bool, path string, value any, want string)) {
+	remote := s.Kind == SeriesInflux
+	fault(!remote && s.Kind != SeriesEmbedded, "series.kind", quote(s.Kind), SeriesEmbedded+" or "+SeriesInflux)
+	fault(remote && s.URL == "", "series.url", `""`, "the address of the database, as https://host:8428/")
+	web := func(key, addr string) {
+		u, err := url.Parse(addr)
+		good := err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
+		fault(addr != "" && !good, key, quote(redact(addr)), "http:// or https:// and a host, without user and password")
+		fault(addr != "" && !remote, key, quote(redact(addr)), "empty when kind is not "+SeriesInflux)
+	}
+	web("series.url", s.URL)
+	web("series.read_url", s.ReadURL)
+	flux := s.Language == LanguageFlux
+	fault(s.Language != LanguagePromQL && !flux, "series.language", quote(s.Language), LanguagePromQL+" or "+LanguageFlux)
+	fault(remote && flux && s.Org == "", "series.org", `""`, "a name when language is "+LanguageFlux)
+	fault(remote && flux && s.Bucket == "", "series.bucket", `""`, "a name when language is "+LanguageFlux)
+	fault(s.QueueMB < 64 || s.QueueMB > 1<<20, "series.queue_mb", s.QueueMB, "64 to 1048576")
+}
+
+// namedFile is a file that the configuration names.
+type namedFile struct {
+	path string // of the key, as http.cert_file
+	file *string
+}
+
+// named lists the files that the configuration names: the values of the keys
+// that end in _file.
+func (c *Config) named() (files []namedFile) {
+	var walk func(path string, v reflect.Value)
+	walk = func(path string, v reflect.Value) {
+		switch v.Kind() { //nolint:exhaustive // the kinds that a configuration has
+		case reflect.Pointer:
+			if !v.IsNil() {
+				walk(path, v.Elem())
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				walk(fmt.Sprintf("%s[%d]", path, i), v.Index(i))
+			}
+		case reflect.Struct:
+			for i := range v.NumField() {
+				walk(strings.TrimPrefix(path+"."+v.Type().Field(i).Tag.Get("yaml"), "."), v.Field(i))
+			}
+		case reflect.String:
+			if file, ok := v.Addr().Interface().(*string); ok && *file != "" && strings.HasSuffix(path, "_file") {
+				files = append(files, namedFile{path, file})
+			}
+		default:
+		}
+	}
+	walk("", reflect.ValueOf(c).Elem())
+	return files
+}
+
+// files lists the named files that cannot be read, and what is wrong in those
+// of notify.
 func (c *Config) files() Faults {
 	var faults Faults
-	for path, file := range map[string]string{
-		"http.cert_file": c.HTTP.CertFile, "http.key_file": c.HTTP.KeyFile,
-		"broker.cert_file": c.Broker.CertFile, "broker.key_file": c.Broker.KeyFile, "broker.client_ca_file": c.Broker.ClientCAFile,
-		"mqtt.password_file": c.MQTT.PasswordFile, "mqtt.ca_file": c.MQTT.CAFile, "mqtt.cert_file": c.MQTT.CertFile, "mqtt.key_file": c.MQTT.KeyFile,
-	} {
-		if file == "" {
-			continue
-		}
-		f, err := os.Open(file) //nolint:gosec // the operator names the file
+	for _, n := range c.named() {
+		f, err := os.Open(*n.file)
 		if err == nil {
 			err = f.Close()
 		}
@@ -186,10 +272,30 @@ func (c *Config) files() Faults {
 			if errors.As(err, &pe) {
 				err = pe.Err
 			}
-			faults = append(faults, Fault{Path: path, Value: quote(file), Want: "a file that can be read: " + err.Error()})
+			faults = append(faults, Fault{Path: n.path, Value: quote(*n.file), Want: "a file that can be read: " + err.Error()})
+		}
+	}
+	if len(faults) == 0 {
+		if err := notify.Check(c.Notify); err != nil {
+			faults = append(faults, notifyFaults(err)...)
 		}
 	}
 	faults.sort()
+	return faults
+}
+
+// notifyFaults are the faults of the section notify. Each error is one or more
+// lines of path: value: want what.
+func notifyFaults(err error) (faults Faults) {
+	for line := range strings.Lines(err.Error()) {
+		f := Fault{Path: "notify", Want: strings.TrimPrefix(strings.TrimSpace(line), "notify: ")}
+		if path, rest, ok := strings.Cut(f.Want, ": "); ok {
+			if value, want, ok := strings.Cut(rest, ": want "); ok {
+				f = Fault{Path: "notify." + path, Value: value, Want: want}
+			}
+		}
+		faults = append(faults, f)
+	}
 	return faults
 }
 
@@ -204,6 +310,12 @@ func (c *Config) Warnings() []string {
 	}
 	if strings.HasPrefix(c.MQTT.URL, "tcp://") && !loopback(strings.TrimPrefix(c.MQTT.URL, "tcp://")) {
 		w = append(w, "mqtt.url: without TLS alarms and commands can be read and forged on the way; use ssl://")
+	}
+	if u, err := url.Parse(c.Series.URL); err == nil && u.Scheme == "http" && c.Series.TokenFile != "" && !local(u.Hostname()) {
+		w = append(w, "series.url: without TLS the token can be read on the way; use https://")
+	}
+	if c.Notify.Off() {
+		w = append(w, "notify: nobody is told of alarms: give channels, people and routes")
 	}
 	return w
 }
@@ -222,6 +334,10 @@ func loopback(s string) bool {
 	if err != nil || !address(s) {
 		return false
 	}
+	return local(host)
+}
+
+func local(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }

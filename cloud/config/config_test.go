@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/shedguard/shedguard/cloud/config"
+	"github.com/shedguard/shedguard/cloud/notify"
 )
 
 // The shipped file says what holds by default, and names every key there is.
@@ -30,7 +32,7 @@ func TestShippedFileIsTheDefault(t *testing.T) {
 	}
 	want := config.Default()
 	want.Broker.Listen = "127.0.0.1:1883"
-	if d := cmp.Diff(want, c); d != "" {
+	if d := cmp.Diff(want, c, cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("(-default +shipped):\n%s", d)
 	}
 	var keys func(reflect.Type)
@@ -60,7 +62,7 @@ func TestFaultsComeAllAtOnce(t *testing.T) {
 		got = append(got, f.String())
 	}
 	want := []string{
-		`line 1: dta: want one of data, http, broker, mqtt, presence, keep`,
+		`line 1: dta: want one of data, http, broker, mqtt, series, presence, keep, notify`,
 		`line 5: http.behind_tls_proxy: maybe: want true or false`,
 		`line 8: broker.ports: want one of listen, tls_listen, cert_file, key_file, client_ca_file, trust_loopback`,
 		`line 15: presence.silent: "soon": want a duration, as 90s, 5m, 12h or 400d`,
@@ -80,6 +82,7 @@ func TestFaultsComeAllAtOnce(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
+	const good = "broker: {listen: '127.0.0.1:1'}\n"
 	for name, tt := range map[string]struct{ yaml, want string }{
 		"no YAML":         {"a: [", "YAML"},
 		"a list":          {"- 1", "file: "},
@@ -90,6 +93,13 @@ func TestParseRefuses(t *testing.T) {
 		"text for a part": {"http: x", "http: x: want a section"},
 		"no broker":       {"data: x", "mqtt.url"},
 		"tls alone":       {"broker: {tls_listen: '0.0.0.0:8883'}", "client_ca_file"},
+		"notify in part":  {good + "notify: {people: [{name: x, channels: [y]}], flap: {count: 999}}", `notify.people[0].channels[0]: "y": want one of []`},
+		"notify unknown":  {good + "notify: {channels: [{name: x, pigeon: {}}]}", "notify.channels[0].pigeon: want one of name, timeout, wecom"},
+		"no such store":   {good + "series: {kind: csv}", `series.kind: "csv": want embedded or influx`},
+		"store unnamed":   {good + "series: {kind: influx}", `series.url: "": want the address`},
+		"store in vain":   {good + "series: {url: 'http://db:8428'}", "want empty when kind is not influx"},
+		"store's secret":  {good + "series: {kind: influx, url: 'http://u:pw@db:8428'}", `series.url: "http://u:xxxxx@db:8428"`},
+		"flux, no bucket": {good + "series: {kind: influx, url: 'http://db:8086', language: flux, org: o}", `series.bucket: "": want a name when language is flux`},
 		"trust alone":     {"broker: {trust_loopback: true}", "trust_loopback"},
 		"user alone":      {"broker: {listen: '127.0.0.1:1'}\nmqtt: {username: li}", "password_file"},
 		"too long":        {"#" + strings.Repeat("x", 2<<20), "at most"},
@@ -116,7 +126,11 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := config.Load(path)
-	if err != nil || c.Data != filepath.Join(dir, "store") || c.MQTT.PasswordFile != filepath.Join(dir, "secret") || len(c.Warnings()) != 0 {
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Notify.Channels = make([]notify.Channel, 1) // not Off, which is a warning
+	if c.Data != filepath.Join(dir, "store") || c.MQTT.PasswordFile != filepath.Join(dir, "secret") || len(c.Warnings()) != 0 {
 		t.Errorf("Load: %+v, %v", c, err)
 	}
 	if _, err := config.Load(filepath.Join(dir, "none.yaml")); !errors.Is(err, os.ErrNotExist) {
@@ -124,8 +138,55 @@ func TestLoad(t *testing.T) {
 	}
 	open := config.Default()
 	open.HTTP.Listen, open.Broker.TrustLoopback, open.MQTT.URL = "0.0.0.0:80", true, "tcp://broker:1883"
-	if w := open.Warnings(); len(w) != 3 {
-		t.Errorf("warnings %q, want 3", w)
+	open.Series.Kind, open.Series.URL, open.Series.TokenFile = config.SeriesInflux, "http://db:8428", "token"
+	if w := open.Warnings(); len(w) != 5 {
+		t.Errorf("warnings %q, want 5", w)
+	}
+}
+
+// The files of notify are found from the folder of the configuration, and what
+// is wrong in them is a fault of it.
+func TestNotifyFiles(t *testing.T) {
+	dir := t.TempDir()
+	path, secret := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "hook.secret")
+	if err := os.WriteFile(path, []byte(`
+broker: {listen: 127.0.0.1:1883}
+notify:
+  channels: [{name: desk, webhook: {url: "https://desk.example.com/in", secret_file: hook.secret}}]
+  people: [{name: duty, channels: [desk], quiet_hours: {from: "22:00", to: "07:00"}}]
+  routes: [{sheds: ["*"], severity: minor, steps: [{people: [duty]}]}]
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		content string
+		mode    os.FileMode
+		want    string
+	}{
+		"missing":     {want: `notify.channels[0].webhook.secret_file: "` + secret + `": want a file that can be read: no such file`},
+		"short":       {"abc", 0o600, `notify.channel desk: webhook.secret_file`},
+		"for anybody": {"a-secret-of-32-bytes-or-so-long", 0o644, "cannot read (chmod 600 or 640)"},
+		"good":        {"a-secret-of-32-bytes-or-so-long", 0o600, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.mode != 0 {
+				if err := errors.Join(os.WriteFile(secret, []byte(tt.content), tt.mode), os.Chmod(secret, tt.mode)); err != nil {
+					t.Fatal(err)
+				}
+				defer os.Remove(secret)
+			}
+			c, err := config.Load(path)
+			if tt.want == "" {
+				if err != nil || c.Notify.Channels[0].Webhook.SecretFile != secret || len(c.Warnings()) > 0 {
+					t.Errorf("Load: %v", err)
+				}
+				return
+			}
+			var faults config.Faults
+			if !errors.As(err, &faults) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Load: %v, want %q", err, tt.want)
+			}
+		})
 	}
 }
 

@@ -182,6 +182,10 @@ type Shoutrrr struct {
 	URLFile string `yaml:"url_file"` // as slack://…, bark://…
 }
 
+// DefaultSettings are the settings that name nobody, with every default
+// written out.
+func DefaultSettings() Settings { return Settings{}.withDefaults() }
+
 // withDefaults is s with every value that was left out.
 func (s Settings) withDefaults() Settings {
 	def(&s.TimeZone, "Asia/Shanghai")
