@@ -74,6 +74,7 @@ type App struct {
 	boot    string
 	log     *slog.Logger
 	ready   func()
+	zones   map[int]string // of the outlets that have one
 
 	relays   *actuate.Relays
 	deadline *actuate.Deadline
@@ -100,7 +101,12 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	cfg := opts.Config
 	a := &App{
 		cfg: cfg, version: opts.Version, hash: cfg.Hash(), boot: ulid.Make().String(), log: opts.Log,
-		ready: opts.Ready, resetBy: make(map[int]string),
+		ready: opts.Ready, zones: make(map[int]string), resetBy: make(map[int]string),
+	}
+	for i := range cfg.Outlets {
+		if zone := cfg.Outlets[i].Zone; zone != "" {
+			a.zones[cfg.Outlets[i].Number] = zone
+		}
 	}
 	// First of all, nothing is fed.
 	wired, err := board.New(cfg, opts.Buses, opts.Recover)

@@ -3,7 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/shedguard/shedguard"
@@ -164,8 +166,33 @@ func (a *App) recordSamples(ctx context.Context) error {
 			}
 		case now := <-own.C:
 			a.recorder.Add(a.point(), now)
+			for _, p := range a.climate(now) {
+				a.recorder.Add(&p, now)
+			}
 		}
 	}
+}
+
+// climate is the temperature of each zone: that of its hottest outlet.
+func (a *App) climate(now time.Time) []shedguard.Point {
+	hottest := make(map[string]float64)
+	for _, v := range a.guard.Snapshot() {
+		zone := a.zones[v.Outlet]
+		if zone == "" || v.CelsiusAt.IsZero() || now.Sub(v.CelsiusAt) >= thermometerStale {
+			continue
+		}
+		if c, ok := hottest[zone]; !ok || v.Celsius > c {
+			hottest[zone] = v.Celsius
+		}
+	}
+	var points []shedguard.Point
+	for _, zone := range slices.Sorted(maps.Keys(hottest)) {
+		points = append(points, shedguard.Point{
+			Measurement: shedguard.MeasurementClimate, Tags: []shedguard.Tag{{Key: "zone", Value: zone}},
+			Fields: []shedguard.Field{{Key: "celsius", Value: hottest[zone]}},
+		})
+	}
+	return points
 }
 
 func (a *App) sample(s *guard.Sample) {

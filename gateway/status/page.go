@@ -53,7 +53,7 @@ func english() *words {
 		Siren: "Siren", On: "on", Off: "off", Alarms: "Open alarms", NoAlarms: "No alarms",
 		Outlets: "Outlets", NoReading: "no reading to rely on", Relay: "relay", Closed: "closed", Open: "open",
 		Latched:   "Latched",
-		ResetNote: "A latched outlet stays off until a person has looked at it, removed the cause and reset it, at the box or from the platform. A reset is refused while the cause stands.",
+		ResetNote: "A latched outlet stays off until a person has looked at it, removed the cause and reset it from the platform. A reset is refused while the cause stands.",
 		Uptime:    "running for",
 		pick:      func(t shedguard.Text) string { return t.EN },
 	}
