@@ -39,7 +39,7 @@ func chinese() *words {
 		Siren: "警号", On: "开", Off: "关", Alarms: "未消除告警", NoAlarms: "没有告警",
 		Outlets: "插座", NoReading: "没有可信读数", Relay: "继电器", Closed: "闭合", Open: "断开",
 		Latched:   "已锁定",
-		ResetNote: "锁定的插座须由人检查现场、排除原因后，在箱体上或通过平台复位。原因未消除时复位会被拒绝。",
+		ResetNote: "锁定的插座须由人检查现场、排除原因后，通过平台复位。原因未消除时复位会被拒绝。",
 		Uptime:    "已运行",
 		pick:      func(t shedguard.Text) string { return t.ZH },
 	}
