@@ -61,6 +61,11 @@ export class Fake {
     this.sheds = new Map()
     this.live = new Map()
     this.alarms = []
+    this.notify = { on: true, people: ['值班员', 'Li Wei'], channels: ['wecom-duty', 'mail'] }
+    this.testAnswer = 204 // to a test message; with another status, testDetail is why
+    this.testDetail = ''
+    this.deliveries = []
+    this.events = new Map() // by shed, newest first
     this.seriesGap = true
     const rows = [
       ['yulan-3', '玉兰苑 3 号棚', '朝阳区 · 玉兰苑小区 · 东门', 'online'],
@@ -103,6 +108,66 @@ export class Fake {
       a.cleared_at = new Date(Date.parse(a.raised_at) + 240_000 + i * 60_000).toISOString()
       if (i % 2) a.acknowledged = { by: 'admin', at: a.cleared_at, comment: '' }
     }
+    for (const shed of this.sheds.keys()) this.events.set(shed, [])
+    this.day('yulan-3')
+    const cut = this.alarms.find((a) => a.cause === 'overcurrent' && a.state === 'open')
+    const weld = this.alarms.find((a) => a.cause === 'relay_welded' && a.state === 'open')
+    this.deliver('值班员', 'raised', [cut], 778_000, [['wecom-duty', 'failed', 'wecom-duty: HTTP 503 Service Unavailable'], ['mail', 'sent', '']])
+    this.deliver('值班员', 'reminder', [cut], 650_000, [['wecom-duty', 'sent', '']], { round: 1 })
+    this.deliver('Li Wei', 'escalated', [cut], 470_000, [['mail', 'sent', '']])
+    this.deliver('Li Wei', 'summary', this.alarms.filter((a) => a.cause === 'meter_stale').slice(0, 3), 300_000, [['mail', 'begun', ''], ['mail', 'sent', '']])
+    this.deliver('值班员', 'raised', [weld], 188_000, [['wecom-duty', 'failed', 'wecom-duty: errcode 93000: invalid webhook url']], { state: 'failed', reason: 'wecom-duty: errcode 93000: invalid webhook url' })
+    this.deliver('Li Wei', 'raised', [weld], 187_000, [['mail', 'failed', 'dial tcp 127.0.0.1:25: connection refused']], { state: 'pending', reason: 'dial tcp 127.0.0.1:25: connection refused', next_at: new Date(Date.now() + 60_000).toISOString() })
+  }
+
+  /** One message to one person, with its attempts: [channel, result, error]. */
+  deliver(person, kind, alarms, age, attempts, { round = 0, state = 'sent', reason = '', next_at = '0001-01-01T00:00:00Z' } = {}) {
+    const num = this.deliveries.length + 1
+    const d = {
+      num,
+      id: ulid(this.nextId++),
+      person,
+      kind,
+      created_at: this.ago(age),
+      state,
+      reason,
+      channel: attempts.at(-1)[0],
+      refused: [],
+      attempts: attempts.length,
+      next_at,
+      done_at: state === 'pending' ? '0001-01-01T00:00:00Z' : this.ago(age - attempts.length * 900),
+      notices: alarms.map((a) => ({ alarm_id: a.alarm_id, person, kind: kind === 'summary' ? 'raised' : kind, round, severity: a.severity, at: this.ago(age), shed: a.shed, subject: a.subject, cause: a.cause })),
+      log: attempts.map(([channel, result, error], i) => ({ num: num * 10 + i, at: this.ago(age - i * 900), channel, result, error, took_ms: result === 'begun' ? 0 : 140 + i * 37 })),
+    }
+    this.deliveries.unshift(d)
+    return d
+  }
+
+  event(shed, type, data, age, subject = data.outlet ? `outlet/${data.outlet}` : 'shed') {
+    const e = { id: ulid(this.nextId++), type: `shedguard.${type}`, subject, time: this.ago(age), data }
+    this.events.get(shed).unshift(e)
+    return e
+  }
+
+  /** What happens in a shed in an evening. */
+  day(shed) {
+    const at = (age) => this.ago(age)
+    this.event(shed, 'config.refused', { hash: 'b6c1f00d9a7e2c44', faults: ['outlets[3].rating_a: 63: want 1 to 32'] }, 40_000_000)
+    this.event(shed, 'config.applied', { hash: '8f14e45fceea167a' }, 39_000_000)
+    for (let i = 0; i < 8; i++) {
+      const outlet = (i % 6) + 1
+      const age = 30_000_000 - i * 3_000_000
+      this.event(shed, 'session.begun', { session_id: ulid(9000 + i), outlet, by: i % 3 ? 'plug' : 'admin', phase: 'waiting', begun_at: at(age), energy_wh: 0, peak_watts: 0 }, age)
+      this.event(shed, 'relay.operated', { outlet, closed: true, why: i % 3 ? 'session' : 'command', sample_to_relay: 0, verified: true }, age - 400)
+      this.event(shed, 'session.phase', { outlet, by: 'plug', phase: 'charging', energy_wh: 0 }, age - 4_000)
+      this.event(shed, 'session.ended', { outlet, by: 'plug', phase: ['unplugged', 'stopped', 'limit_wh', 'no_load'][i % 4], reason: 'Other', begun_at: at(age), ended_at: at(age - 2_400_000), energy_wh: 180 + i * 160, peak_watts: 240 + i * 31 }, age - 2_400_000)
+      this.event(shed, 'relay.operated', { outlet, closed: false, why: 'session', sample_to_relay: 0, verified: true }, age - 2_400_300)
+    }
+    this.event(shed, 'relay.operated', { outlet: 3, closed: false, why: 'overcurrent', sample_to_relay: 4_183, verified: true }, 780_000)
+    this.event(shed, 'session.ended', { outlet: 3, by: 'plug', phase: 'tripped', reason: 'Other', begun_at: at(5_400_000), ended_at: at(780_000), energy_wh: 412.4, peak_watts: 3104 }, 779_900)
+    this.event(shed, 'command.done', { command_id: ulid(1), kind: 'reset_trip', by: 'admin', ok: false, code: 'cause_stands' }, 600_000)
+    this.event(shed, 'session.phase', { outlet: 8, by: 'plug', phase: 'suspended', energy_wh: 96.2 }, 65_000)
+    this.event(shed, 'command.done', { command_id: ulid(2), kind: 'start', by: '王建国', ok: true }, 30_000)
   }
 
   ago(ms) {
@@ -291,6 +356,7 @@ export class Fake {
     if (part[0] === 'stream') return this.stream(req, res)
     if (part[0] === 'sheds' && !part[1]) return this.json(req, res, { sheds: [...this.sheds.keys()].map((id) => this.shed(id)) })
     if (part[0] === 'sheds') return this.shedPath(req, res, part, url, data)
+    if (part[0] === 'notify') return this.notifyPath(req, res, part[1], url, data)
     if (part[0] === 'alarms') return this.alarmPath(req, res, part, url, data)
     this.problem(res, 404, 'Not Found', path)
   }
@@ -305,6 +371,10 @@ export class Fake {
     }
     if (what === 'commands') return this.command(req, res, s, data)
     if (what === 'series') return this.series(req, res, url.searchParams)
+    if (what === 'events') {
+      const [events, next] = this.page(this.events.get(id) ?? [], url.searchParams, 50)
+      return this.json(req, res, { events, next })
+    }
     return this.json(req, res, { ...this.shed(id), live: [...this.live.get(id).values()] })
   }
 
@@ -324,12 +394,50 @@ export class Fake {
     }, this.commandDelay)
   }
 
+  /** A page as the real server cuts it: the cursor names the last entry, so that new ones shift nothing. */
+  page(all, q, otherwise) {
+    const key = (x) => String(x.num ?? x.id ?? x.alarm_id)
+    const after = q.get('cursor')
+    const from = after ? all.findIndex((x) => key(x) === after) + 1 : 0
+    const some = all.slice(from, from + Number(q.get('limit') || otherwise))
+    return [some, from + some.length < all.length ? key(some.at(-1)) : '']
+  }
+
+  notifyPath(req, res, what, url, data) {
+    if (!what) return this.json(req, res, this.notify)
+    if (what === 'deliveries') {
+      const q = url.searchParams
+      const fits = (d) => (!q.get('person') || d.person === q.get('person')) && (!q.get('alarm') || d.notices.some((n) => n.alarm_id === q.get('alarm')))
+      const [deliveries, next] = this.page(this.deliveries.filter(fits), q, 50)
+      return this.json(req, res, { deliveries, next })
+    }
+    if (![...this.notify.people, ...this.notify.channels].includes(data.name)) return this.problem(res, 404, 'Not Found', `notify: test "${data.name}": neither a person nor a channel`)
+    const failed = this.testAnswer !== 204
+    const channel = this.notify.channels.includes(data.name) ? data.name : 'wecom-duty'
+    this.deliver(data.name, 'test', [], 0, [[channel, failed ? 'failed' : 'sent', this.testDetail]], { state: failed ? 'failed' : 'sent', reason: this.testDetail })
+    if (failed) return this.problem(res, this.testAnswer, 'Bad Gateway', this.testDetail)
+    res.writeHead(204)
+    res.end()
+  }
+
   alarmPath(req, res, [, id, what], url, data) {
+    if (id === 'acknowledge') {
+      this.log.push({ acknowledged: data.ids.length, comment: data.comment ?? '' })
+      if (this.failAfter !== undefined && this.failAfter-- <= 0) return this.problem(res, 503, 'Service Unavailable', 'the book is away')
+      for (const a of this.alarms) {
+        if (!data.ids.includes(a.alarm_id) || a.acknowledged) continue
+        a.acknowledged = { by: this.user, at: this.ago(0), comment: data.comment ?? '' }
+        this.publish('alarm', a)
+      }
+      return this.json(req, res, { alarms: this.alarms.filter((a) => data.ids.includes(a.alarm_id)) })
+    }
     if (!id) {
       const q = url.searchParams
       const state = q.get('state') ?? 'all'
       const found = this.alarms
         .filter((a) => (state === 'all' || a.state === state) && (!q.get('shed') || a.shed === q.get('shed')) && (!q.get('severity') || a.severity === q.get('severity')))
+        .filter((a) => (!q.get('subject') || a.subject === q.get('subject')) && (!q.get('to') || Date.parse(a.raised_at) <= Date.parse(q.get('to'))))
+        .filter((a) => !q.get('from') || a.state === 'open' || Date.parse(a.cleared_at) >= Date.parse(q.get('from')))
         .sort((a, b) => (a.received_at < b.received_at ? 1 : -1))
       const from = Number(q.get('cursor') || 0)
       const limit = Number(q.get('limit') || 50)
@@ -344,14 +452,14 @@ export class Fake {
       return this.json(req, res, a)
     }
     if (what === 'comment') {
-      a.comments.push({ at: this.ago(0), type: 'comment', by: this.user, text: data.comment, severity: 'cleared', value: 0 })
+      a.comments.push({ at: this.ago(0), type: 'comment', by: this.user, text: data.comment })
       this.publish('alarm', a)
       return this.json(req, res, {})
     }
-    const at = (t, type, by, text, value) => ({ at: t, type, by, text, severity: a.severity, value })
-    const history = [at(a.raised_at, 'raised', '', a.text.en, a.value), at(new Date(Date.parse(a.raised_at) + 900).toISOString(), 'updated', '', a.text.en, a.value * 1.04), ...a.comments]
-    if (a.acknowledged) history.push(at(a.acknowledged.at, 'acknowledged', a.acknowledged.by, a.acknowledged.comment, 0))
-    if (a.cleared_at) history.push(at(a.cleared_at, 'cleared', '', '', 0))
+    const event = (at, type, value) => ({ at, type, by: '', text: '', message: a.text, severity: type === 'cleared' ? 'cleared' : a.severity, value })
+    const history = [event(a.raised_at, 'raised', a.value), event(new Date(Date.parse(a.raised_at) + 900).toISOString(), 'updated', a.value * 1.04), ...a.comments]
+    if (a.acknowledged) history.push({ at: a.acknowledged.at, type: 'acknowledged', by: a.acknowledged.by, text: a.acknowledged.comment })
+    if (a.cleared_at) history.push(event(a.cleared_at, 'cleared', 0))
     this.json(req, res, { ...a, history })
   }
 

@@ -1,9 +1,14 @@
-import type { CommandKind, Live, OutletState, OutletSummary } from './api/types'
+import type { CommandKind, Live, OutletState, OutletSummary, Shed } from './api/types'
 
 export interface OutletRow {
   outlet: OutletSummary
   live: Live | undefined
   stale: boolean
+}
+
+/** What stands under a shed's name: its place, else its id where that is another word than the name. */
+export function shedWhere(s: Shed): string {
+  return s.place || (s.name && s.name !== s.shed ? s.shed : '')
 }
 
 /** The orders that make sense for an outlet in this state; the gateway has the last word. */

@@ -4,6 +4,7 @@ import AlarmView from './views/AlarmView.vue'
 import AlarmsView from './views/AlarmsView.vue'
 import LoginView from './views/LoginView.vue'
 import NotFoundView from './views/NotFoundView.vue'
+import NotificationsView from './views/NotificationsView.vue'
 import OverviewView from './views/OverviewView.vue'
 import ShedView from './views/ShedView.vue'
 
@@ -14,6 +15,7 @@ export const router = createRouter({
     { path: '/', name: 'overview', component: OverviewView },
     { path: '/alarms', name: 'alarms', component: AlarmsView },
     { path: '/alarms/:id', name: 'alarm', component: AlarmView, props: true },
+    { path: '/notifications', name: 'notifications', component: NotificationsView },
     { path: '/sheds/:id', name: 'shed', component: ShedView, props: true },
     {
       path: '/sheds/:id/outlets/:outlet(\\d+)',

@@ -4,8 +4,11 @@ import type {
   AlarmFilter,
   AlarmPage,
   CommandKind,
+  DeliveryPage,
+  EventPage,
   Field,
   Me,
+  NotifySetup,
   Reply,
   SeriesAnswer,
   Shed,
@@ -15,6 +18,10 @@ import type {
 /** How long an ordinary request may take, in ms. A command waits for the gateway and gets more. */
 const requestTimeout = 15_000
 const commandTimeout = 20_000
+/** A test message may be tried over every channel of a person, one after the other. */
+const testTimeout = 130_000
+/** How many alarms one request acknowledges. */
+export const acknowledgedAtOnce = 100
 
 /**
  * What went wrong with a request. `status` is the HTTP status, or 0 when no answer came:
@@ -82,8 +89,33 @@ export class Client {
     return this.send<Alarm>('POST', `/api/v1/alarms/${encodeURIComponent(id)}/acknowledge`, { body })
   }
 
+  /** Acknowledges many, some at a time; done counts on, so that a failure says how far it came. */
+  async acknowledgeAll(ids: string[], comment: string, done: (n: number) => void = () => {}): Promise<void> {
+    for (let i = 0; i < ids.length; i += acknowledgedAtOnce) {
+      const some = ids.slice(i, i + acknowledgedAtOnce)
+      await this.send<unknown>('POST', '/api/v1/alarms/acknowledge', { body: { ids: some, ...(comment && { comment }) } })
+      done(i + some.length)
+    }
+  }
+
   comment(id: string, comment: string): Promise<void> {
     return this.send<void>('POST', `/api/v1/alarms/${encodeURIComponent(id)}/comment`, { body: { comment } })
+  }
+
+  events(shed: string, cursor = '', limit = 20, signal?: AbortSignal): Promise<EventPage> {
+    return this.send<EventPage>('GET', `/api/v1/sheds/${encodeURIComponent(shed)}/events${query({ cursor, limit })}`, { signal })
+  }
+
+  notify(signal?: AbortSignal): Promise<NotifySetup> {
+    return this.send<NotifySetup>('GET', '/api/v1/notify', { signal })
+  }
+
+  notifyTest(name: string): Promise<void> {
+    return this.send<void>('POST', '/api/v1/notify/test', { body: { name }, timeout: testTimeout })
+  }
+
+  deliveries(filter: { alarm?: string; person?: string }, cursor = '', limit = 25, signal?: AbortSignal): Promise<DeliveryPage> {
+    return this.send<DeliveryPage>('GET', '/api/v1/notify/deliveries' + query({ ...filter, cursor, limit }), { signal })
   }
 
   command(shed: string, kind: CommandKind, args: { outlet: number } & StartLimits): Promise<Reply> {

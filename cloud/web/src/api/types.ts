@@ -89,7 +89,9 @@ export interface HistoryEntry {
   at: string
   type: string
   by?: string
+  /** What a person wrote; empty for an event, which has a message instead. */
   text?: string
+  message?: Text | null
   severity?: Severity | ''
   value?: number | null
 }
@@ -107,6 +109,79 @@ export interface AlarmFilter {
   state: 'open' | 'cleared' | 'all'
   shed?: string
   severity?: string
+  /** What the alarm is about, as "outlet/3". */
+  subject?: string
+  /** Only alarms that stood at some time in this range. */
+  from?: string
+  to?: string
+}
+
+export interface NotifySetup {
+  on: boolean
+  people: string[] | null
+  channels: string[] | null
+}
+
+export const deliveryStates = ['pending', 'sent', 'failed', 'withdrawn'] as const
+export type DeliveryState = (typeof deliveryStates)[number]
+
+export const noticeKinds = ['raised', 'escalated', 'reminder', 'worse', 'cleared', 'summary', 'test'] as const
+export type NoticeKind = (typeof noticeKinds)[number]
+
+export interface Notice {
+  alarm_id: string
+  kind: NoticeKind
+  /** Counts reminders. */
+  round: number
+  severity: Severity
+  shed: string
+  subject: string
+  cause: string
+}
+
+export interface Attempt {
+  num: number
+  at: string
+  channel: string
+  result: 'begun' | 'sent' | 'failed'
+  error: string
+  took_ms: number
+}
+
+/** One message to one person, with every attempt to send it. */
+export interface Delivery {
+  num: number
+  id: string
+  person: string
+  kind: NoticeKind
+  created_at: string
+  state: DeliveryState
+  reason: string
+  channel: string
+  attempts: number
+  next_at?: string | null
+  done_at?: string | null
+  notices?: Notice[] | null
+  log?: Attempt[] | null
+}
+
+export interface DeliveryPage {
+  deliveries: Delivery[] | null
+  next?: string | null
+}
+
+/** One entry of a shed's log: an event as the gateway sent it. */
+export interface ShedEvent {
+  id: string
+  type: string
+  subject?: string
+  time: string
+  data?: Record<string, unknown> | null
+}
+
+export interface EventPage {
+  events: ShedEvent[] | null
+  next?: string | null
 }
 
 export type CommandKind = 'start' | 'stop' | 'reset_trip'

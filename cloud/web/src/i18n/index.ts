@@ -1,6 +1,6 @@
 import { watch } from 'vue'
 import { createI18n } from 'vue-i18n'
-import { subjectOutlet, type Alarm } from '../api/types'
+import { subjectOutlet, type Alarm, type Text } from '../api/types'
 import { prefs } from '../prefs'
 import { en } from './en'
 import { zh } from './zh'
@@ -37,7 +37,12 @@ export function subjectText(subject: string): string {
   return te(`subject.${kind}`, 'en') ? t(`subject.${kind}`, { n: rest }).trim() : subject
 }
 
+/** The one of two texts that is in the person's language, or the other one when it is missing. */
+export function inLocale(text: Text | null | undefined): string {
+  const own = prefs.locale === 'zh-CN' ? text?.zh || text?.en : text?.en || text?.zh
+  return own ?? ''
+}
+
 export function alarmText(a: Alarm): string {
-  const text = prefs.locale === 'zh-CN' ? a.text?.zh || a.text?.en : a.text?.en || a.text?.zh
-  return text ?? ''
+  return inLocale(a.text)
 }

@@ -1,0 +1,107 @@
+// A shed's log in words.
+
+import type { ShedEvent } from './api/types'
+import { duration, energy, instant, quantity } from './format'
+import type { GlyphName } from './glyphs'
+import { i18n, subjectText, word } from './i18n'
+import { prefs } from './prefs'
+
+export interface Line {
+  glyph: GlyphName
+  tone: 'plain' | 'good' | 'warn' | 'bad'
+  text: string
+  more: string
+}
+
+const { t, te } = i18n.global
+
+const str = (v: unknown): string => (typeof v === 'string' ? v : '')
+const num = (v: unknown): number | undefined => (typeof v === 'number' && Number.isFinite(v) ? v : undefined)
+
+/** A word of a group of events, or the word as it came. */
+function named(group: string, w: string): string {
+  return te(`events.${group}.${w}`, 'en') ? t(`events.${group}.${w}`) : w.replaceAll('_', ' ')
+}
+
+function join(...parts: (string | false | undefined)[]): string {
+  return parts.filter(Boolean).join(' · ')
+}
+
+function who(by: string): string {
+  return by === 'plug' || by === '' ? t('events.byPlug') : t('events.by', { by })
+}
+
+type Data = Record<string, unknown>
+
+function relay(d: Data, n: number): Line {
+  const why = str(d.why)
+  const us = num(d.sample_to_relay) ?? 0
+  const wrong = d.verified === false
+  const ordered = why === 'session' || why === 'command' || why === 'start'
+  const reason = ordered ? named('why', why) : word('cause', why)
+  return {
+    glyph: d.closed ? 'bolt' : ordered ? 'minus' : 'triangle',
+    tone: wrong || (!d.closed && !ordered) ? 'bad' : 'plain',
+    text: t(d.closed ? 'events.closed' : ordered ? 'events.opened' : 'events.cut', { n, reason }),
+    more: join(us > 0 && t('events.latency', { ms: Math.max(1, Math.round(us / 1000)) }), wrong && t('events.unverified')),
+  }
+}
+
+function session(what: string, d: Data, n: number): Line {
+  const phase = str(d.phase)
+  if (what === 'begun') return { glyph: 'plug', tone: 'plain', text: t('events.begun', { n }), more: who(str(d.by)) }
+  const wh = energy(num(d.energy_wh), prefs.locale)
+  if (what === 'phase') {
+    return { glyph: phase === 'suspended' ? 'pause' : 'ring', tone: phase === 'suspended' ? 'warn' : 'plain', text: t('events.phase', { n, phase: named('phases', phase) }), more: (num(d.energy_wh) ?? 0) > 0 ? wh : '' }
+  }
+  const from = instant(str(d.begun_at))
+  const to = instant(str(d.ended_at))
+  const lasted = from !== undefined && to !== undefined ? duration(to - from, prefs.locale) : ''
+  const peak = num(d.peak_watts)
+  return {
+    glyph: phase === 'tripped' ? 'triangle' : 'check',
+    tone: phase === 'tripped' ? 'bad' : phase.startsWith('limit_') || phase === 'no_load' ? 'warn' : 'plain',
+    text: t('events.ended', { n, reason: named('phases', phase || str(d.reason)) }),
+    more: join(wh, lasted, peak !== undefined && peak > 0 && t('events.peak', { watts: quantity(peak, 'W', prefs.locale) })),
+  }
+}
+
+function command(d: Data): Line {
+  const kind = named('commands', str(d.kind))
+  const code = str(d.code)
+  if (d.ok === true) return { glyph: 'check', tone: 'good', text: t('events.commandDone', { kind }), more: t('events.by', { by: str(d.by) }) }
+  const reason = te(`events.codes.${code}`, 'en') ? t(`events.codes.${code}`) : code
+  return { glyph: 'cross', tone: 'warn', text: t('events.commandRefused', { kind }), more: join(reason, t('events.by', { by: str(d.by) })) }
+}
+
+function config(what: string, d: Data): Line {
+  const hash = str(d.hash).slice(0, 12)
+  if (what === 'applied') return { glyph: 'gear', tone: 'plain', text: t('events.applied'), more: hash }
+  const faults = Array.isArray(d.faults) ? d.faults.filter((f): f is string => typeof f === 'string') : []
+  return { glyph: 'gear', tone: 'bad', text: t('events.refusedConfig'), more: join(...faults, hash) }
+}
+
+/** One event as a line of the log. An event that this page does not know is shown as it came. */
+export function eventLine(e: ShedEvent): Line {
+  const d = e.data ?? {}
+  const n = num(d.outlet) ?? 0
+  const [group = '', what = ''] = e.type.replace(/^shedguard\./, '').split('.')
+  switch (group) {
+    case 'relay':
+      if (what === 'operated') return relay(d, n)
+      break
+    case 'session':
+      if (what === 'begun' || what === 'phase' || what === 'ended') return session(what, d, n)
+      break
+    case 'command':
+      if (what === 'done') return command(d)
+      break
+    case 'config':
+      if (what === 'applied' || what === 'refused') return config(what, d)
+      break
+    case 'worker':
+      if (what === 'restarted') return { glyph: 'diamond', tone: 'warn', text: t('events.worker'), more: subjectText(e.subject ?? '') }
+      break
+  }
+  return { glyph: 'info', tone: 'plain', text: e.type.replace(/^shedguard\./, ''), more: e.subject ? subjectText(e.subject) : '' }
+}
