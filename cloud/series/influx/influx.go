@@ -253,9 +253,6 @@ func (s *Store) Append(ctx context.Context, points []shedguard.Point) error {
 		return fmt.Errorf("append to series store: %w", err)
 	}
 	s.queued.Add(values)
-	for i := range chunks {
-		s.sender.waiting.Add(int64(chunks[i].Points))
-	}
 	return nil
 }
 
@@ -417,7 +414,7 @@ func (s *Store) Stats() Stats {
 	st := Stats{
 		Queued: s.queued.Load(), Refused: s.refused.Load(), RefusedSeries: s.refusedSeries.Load(), Series: count,
 		Sent: s.sender.sent.Load(), RefusedLines: s.sender.refusals.Load(), Retries: s.sender.retries.Load(), Resent: s.sender.resent.Load(),
-		Full: q.Full, Waiting: max(s.sender.waiting.Load(), 0), QueueBytes: q.Bytes, TornBytes: q.TornBytes, DamagedBytes: q.DamagedBytes,
+		Full: q.Full, Waiting: s.sender.waiting(), QueueBytes: q.Bytes, TornBytes: q.TornBytes, DamagedBytes: q.DamagedBytes,
 	}
 	if at := s.sender.oldest.Load(); at != 0 {
 		st.Oldest = max(time.Since(time.UnixMilli(at)), 0)

@@ -183,6 +183,7 @@ func stored(tb testing.TB, vm *victoriatest.Server) int {
 // A database that is killed under load and comes back has in the end exactly
 // what was appended. SHEDGUARD_TEST_OUTAGE lengthens the outage.
 func TestKilledDatabaseLosesNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	outage := 3 * time.Second
 	if text := os.Getenv("SHEDGUARD_TEST_OUTAGE"); text != "" {
 		d, err := time.ParseDuration(text)

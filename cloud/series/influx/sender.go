@@ -40,6 +40,7 @@ type source interface {
 type sender struct {
 	source  source
 	confirm func(queue.Position) error
+	points  func() int // that source can ever have given
 	wake    <-chan struct{}
 	write   func(ctx context.Context, lines ...string) error
 	ping    func(ctx context.Context) error // over the connection that writes use
@@ -60,7 +61,7 @@ type sender struct {
 	fault    string        // kind of the last failure
 	loggedAt time.Time
 
-	waiting                         atomic.Int64
+	done                            atomic.Int64 // of points, those that were written
 	oldest                          atomic.Int64 // when the first unsent record was put, in ms, 0 for none
 	sent, refusals, retries, resent atomic.Uint64
 }
@@ -74,9 +75,12 @@ type mark struct {
 
 func newSender(q *queue.Queue, write func(ctx context.Context, lines ...string) error, log *slog.Logger) *sender {
 	s := &sender{source: q.Reader(), confirm: q.Confirm, wake: q.Wake(), write: write, log: log, aside: make(map[uint64]bool), seed: maphash.MakeSeed()}
-	s.waiting.Store(int64(q.Points()))
+	s.points = q.Points
 	return s
 }
+
+// waiting is how many points are not yet written.
+func (s *sender) waiting() int64 { return max(int64(s.points())-s.done.Load(), 0) }
 
 func (s *sender) close() error { return s.source.Close() }
 
@@ -135,7 +139,7 @@ func (s *sender) step(ctx context.Context) (more bool, err error) {
 	}
 	m.at = time.Now()
 	s.unsettled = append(s.unsettled, m)
-	s.waiting.Add(-int64(m.points))
+	s.done.Add(int64(m.points))
 	s.oldest.Store(0)
 	s.recovered()
 	if _, err := s.settled(asked); err != nil {
@@ -151,6 +155,7 @@ func (s *sender) read() (mark, error) {
 	for {
 		r := s.carry
 		if !s.carried {
+			points := s.points()
 			var ok bool
 			var err error
 			r, ok, err = s.source.Next()
@@ -158,6 +163,9 @@ func (s *sender) read() (mark, error) {
 				return mark{}, err
 			}
 			if !ok {
+				if m.points == 0 { // also what could not be read waits no more
+					s.done.Store(int64(points))
+				}
 				return m, nil
 			}
 		}
@@ -205,7 +213,7 @@ func (s *sender) settled(now time.Time) (more bool, err error) {
 // rewind begins again at the first record that has not settled.
 func (s *sender) rewind() {
 	for i := range s.unsettled {
-		s.waiting.Add(int64(s.unsettled[i].points))
+		s.done.Add(-int64(s.unsettled[i].points))
 	}
 	if len(s.unsettled) > 0 {
 		s.resent.Add(1)
@@ -228,14 +236,14 @@ func (s *sender) failed(err error) time.Duration {
 	}
 	if f := kind(err); f != s.fault || time.Since(s.loggedAt) >= logEvery {
 		s.fault, s.loggedAt = f, time.Now()
-		s.log.Error("series database takes no points, they wait in the queue", "err", err, "waiting", s.waiting.Load(), "retry_in", s.pause)
+		s.log.Error("series database takes no points, they wait in the queue", "err", err, "waiting", s.waiting(), "retry_in", s.pause)
 	}
 	return s.pause
 }
 
 func (s *sender) recovered() {
 	if s.fault != "" {
-		s.log.Info("series database takes points again", "waiting", s.waiting.Load())
+		s.log.Info("series database takes points again", "waiting", s.waiting())
 	}
 	s.pause, s.fault = 0, ""
 }

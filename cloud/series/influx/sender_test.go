@@ -39,6 +39,12 @@ func (r *records) Rewind() {
 	r.next = r.confirmed
 }
 
+func (r *records) points() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.held)
+}
+
 func (r *records) Close() error { return nil }
 
 func (r *records) confirm(queue.Position) error {
@@ -89,7 +95,7 @@ func sending(t *testing.T, test func(r *records, d *database, s *sender, sleep f
 		wake := make(chan struct{}, 1)
 		s := &sender{
 			source: r, wake: wake, write: d.write, log: slog.New(slog.DiscardHandler), aside: map[uint64]bool{}, settle: 10 * time.Second,
-			confirm: r.confirm, ping: d.ping, dials: d.dialled,
+			points: r.points, confirm: r.confirm, ping: d.ping, dials: d.dialled,
 			refused: filepath.Join(t.TempDir(), "refused.lp"),
 		}
 		ctx, cancel := context.WithCancel(t.Context())

@@ -102,13 +102,13 @@ type data struct {
 	query    string
 }
 
-// badRequest is an error of the one who asks.
-type badRequest struct{ error }
+// requestError is an error of the one who asks.
+type requestError struct{ error }
 
-func (e badRequest) Unwrap() error { return e.error }
+func (e requestError) Unwrap() error { return e.error }
 
 func bad(name string, err error) error {
-	return badRequest{fmt.Errorf("invalid parameter %q: %w", name, err)}
+	return requestError{fmt.Errorf("invalid parameter %q: %w", name, err)}
 }
 
 var errBusy = errors.New("too many questions at once, ask again later")
@@ -138,7 +138,7 @@ func (h *handler) answers(answer func(*http.Request) (data, error)) http.Handler
 
 func (h *handler) limited(r *http.Request, answer func(*http.Request) (data, error)) (data, error) {
 	if err := r.ParseForm(); err != nil {
-		return data{}, badRequest{fmt.Errorf("read form: %w", err)}
+		return data{}, requestError{fmt.Errorf("read form: %w", err)}
 	}
 	timeout := h.opts.Timeout
 	if text := r.Form.Get("timeout"); text != "" {
@@ -161,7 +161,7 @@ func (h *handler) limited(r *http.Request, answer func(*http.Request) (data, err
 
 // classify is the status and the word that Prometheus has for an error.
 func classify(err error) (status int, kind string) {
-	var request badRequest
+	var request requestError
 	var timeout promql.ErrQueryTimeout
 	var canceled promql.ErrQueryCanceled
 	var stored promql.ErrStorage
@@ -231,7 +231,7 @@ func (h *handler) text(r *http.Request) (string, error) {
 
 func run(ctx context.Context, q promql.Query, err error) (data, error) {
 	if err != nil {
-		return data{}, badRequest{err}
+		return data{}, requestError{err}
 	}
 	defer q.Close()
 	result := q.Exec(ctx)
@@ -369,7 +369,6 @@ func (h *handler) list(r *http.Request, names func(storage.Querier, []*labels.Ma
 // metadata says of every metric that it is a gauge: a number that a gateway
 // measured, energy included.
 func (h *handler) metadata(r *http.Request) (d data, err error) {
-	r.SetPathValue("name", labels.MetricName)
 	q, _, limit, err := h.selection(r)
 	if err != nil {
 		return data{}, err

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -73,12 +74,13 @@ type Queue struct {
 	work   chan struct{}
 	wake   chan struct{}
 	worker sync.WaitGroup
-	points int       // found at the start
 	room   sync.Pool // *[]byte
 
 	mu        sync.Mutex // guards what follows, never held over I/O
 	closed    bool
 	pending   []byte // records that wait for the next commit
+	arriving  int    // the points of pending
+	points    int    // found at the start and committed since
 	group     *commit
 	spare     []byte
 	segments  []segment // oldest first
@@ -203,8 +205,13 @@ func (q *Queue) measure() error {
 	return nil
 }
 
-// Points is how many points waited when the queue was opened.
-func (q *Queue) Points() int { return q.points }
+// Points is how many points a reader can ever have met: those that waited when
+// the queue was opened and those put since.
+func (q *Queue) Points() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.points
+}
 
 // Stats is a copy of the counters.
 func (q *Queue) Stats() Stats {
@@ -228,13 +235,14 @@ func (q *Queue) Put(ctx context.Context, chunks ...Chunk) error {
 	now := time.Now()
 	room, _ := q.room.Get().(*[]byte)
 	defer q.room.Put(room)
-	records := (*room)[:0]
+	records, points := (*room)[:0], 0
 	for _, c := range chunks {
 		if len(c.Data) > MaxData {
 			return fmt.Errorf("put into queue: %d bytes: want at most %d", len(c.Data), MaxData)
 		}
 		records = appendRecord(records, c, now)
 		*room = records
+		points += c.Points
 	}
 	if len(records) == 0 {
 		return nil
@@ -250,6 +258,7 @@ func (q *Queue) Put(ctx context.Context, chunks ...Chunk) error {
 		return fmt.Errorf("put into queue of %d bytes that holds %d: %w", q.opts.MaxBytes, held, ErrFull)
 	}
 	q.pending = append(q.pending, records...)
+	q.arriving += points
 	group := q.group
 	q.mu.Unlock()
 	signal(q.work)
@@ -276,12 +285,13 @@ func signal(c chan struct{}) {
 func (q *Queue) commits() {
 	for range q.work {
 		q.mu.Lock()
-		records, group := q.pending, q.group
+		records, points, group := q.pending, q.arriving, q.group
+		q.arriving = 0
 		q.pending, q.spare, q.group, q.writing = q.spare[:0], nil, newCommit(), int64(len(records))
 		closed := q.closed
 		q.mu.Unlock()
 		if len(records) > 0 {
-			group.err = q.write(records)
+			group.err = q.write(records, points)
 			close(group.done)
 			signal(q.wake)
 		}
@@ -297,7 +307,7 @@ func (q *Queue) commits() {
 	}
 }
 
-func (q *Queue) write(records []byte) error {
+func (q *Queue) write(records []byte, points int) error {
 	if q.active == nil {
 		if err := q.begin(); err != nil {
 			return err
@@ -313,6 +323,7 @@ func (q *Queue) write(records []byte) error {
 	s := &q.segments[len(q.segments)-1]
 	s.size += int64(len(records))
 	q.bytes += int64(len(records))
+	q.points += points
 	full := s.size >= q.opts.SegmentBytes
 	q.growing = !full
 	q.mu.Unlock()
@@ -376,15 +387,23 @@ func (q *Queue) Confirm(at Position) error {
 	errs := []error{writeMark(q.mark, at)}
 	for _, s := range gone {
 		if s.damaged {
-			errs = append(errs, os.Rename(q.path(s.number), q.path(s.number)+".damaged"), q.trimDamaged())
+			errs = append(errs, there(os.Rename(q.path(s.number), q.path(s.number)+".damaged")), q.trimDamaged())
 		} else {
-			errs = append(errs, os.Remove(q.path(s.number)))
+			errs = append(errs, there(os.Remove(q.path(s.number))))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("confirm in queue: %w", err)
 	}
 	return nil
+}
+
+// there forgives that a file has gone already.
+func there(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (q *Queue) trimDamaged() error {

@@ -260,6 +260,34 @@ func TestBadRecordIsSkippedAndKept(t *testing.T) {
 	}
 }
 
+// A segment that somebody took away or cut short does not stop the others.
+func TestMissingSegmentIsSkipped(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, queue.Options{Dir: dir, SegmentBytes: 1})
+	defer closed(t, q)
+	put(t, q, "a", "b", "c")
+	found := segments(t, dir)
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(found[1], 3); err != nil {
+		t.Fatal(err)
+	}
+	r := q.Reader()
+	defer closed(t, r)
+	got, end := rest(t, r)
+	same(t, got, "c")
+	if q.Stats().DamagedBytes == 0 {
+		t.Error("no damage counted")
+	}
+	if err := q.Confirm(end); err != nil {
+		t.Error(err)
+	}
+	if s := q.Stats(); s.Bytes != 0 {
+		t.Errorf("%d bytes held after everything was confirmed", s.Bytes)
+	}
+}
+
 // What was put and not confirmed is read, in order, whatever happens between.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
@@ -129,7 +130,7 @@ func (r *Reader) Next() (Record, bool, error) {
 			continue
 		}
 		f, err := r.record(s)
-		if errors.Is(err, errRest) {
+		if errors.Is(err, errRest) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			r.q.spoil(s.number, s.size-r.pos.offset)
 			r.pos.offset = s.size
 			continue
