@@ -38,11 +38,19 @@ type store interface {
 	Latest(ctx context.Context, measurement string, tags map[string]string, within time.Duration) ([]series.Latest, error)
 }
 
+// notifier tells people of alarms; a notify.Notifier satisfies it.
+type notifier interface {
+	Names() (people, channels []string)
+	Test(ctx context.Context, name string) error
+	Log(ctx context.Context, q book.DeliveryQuery) (page []book.Delivery, next string, err error)
+}
+
 // Options are what the API needs.
 type Options struct {
 	Book   *book.Book
 	Series store
 	Feed   *live.Feed
+	Notify notifier
 	// Command sends a command and waits for its reply: [ErrNotConnected] and
 	// [ErrNoReply] have answers of their own.
 	Command func(ctx context.Context, shed string, c shedguard.Command) (shedguard.Reply, error)
@@ -60,6 +68,7 @@ type Options struct {
 // The API's limits.
 const (
 	commandWait   = 10 * time.Second
+	testWait      = 20 * time.Second // for a test message over every channel of a person
 	liveWithin    = 10 * time.Minute
 	bodyBytes     = 32 << 10
 	maxStreams    = 1000
@@ -88,7 +97,7 @@ type Server struct {
 // New checks the options and lays out the routes.
 func New(opts Options) (*Server, error) {
 	for name, missing := range map[string]bool{
-		"Book": opts.Book == nil, "Series": opts.Series == nil, "Feed": opts.Feed == nil, "Command": opts.Command == nil,
+		"Book": opts.Book == nil, "Series": opts.Series == nil, "Feed": opts.Feed == nil, "Notify": opts.Notify == nil, "Command": opts.Command == nil,
 		"Health": opts.Health == nil, "Registry": opts.Registry == nil, "NewID": opts.NewID == nil, "Log": opts.Log == nil,
 	} {
 		if missing {
@@ -161,6 +170,7 @@ func (s *Server) routes() http.Handler {
 	s.loginRoutes(api)
 	s.shedRoutes(api)
 	s.alarmRoutes(api)
+	s.notifyRoutes(api)
 	s.streamRoute(api)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no such path: "+r.Method+" "+r.URL.Path)

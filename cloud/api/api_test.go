@@ -31,6 +31,7 @@ import (
 	"github.com/shedguard/shedguard/cloud/auth"
 	"github.com/shedguard/shedguard/cloud/book"
 	"github.com/shedguard/shedguard/cloud/live"
+	"github.com/shedguard/shedguard/cloud/notify"
 	"github.com/shedguard/shedguard/cloud/series"
 )
 
@@ -75,6 +76,11 @@ func (f *fakeStore) Latest(_ context.Context, _ string, tags map[string]string, 
 	}, f.err
 }
 
+// fakeSender takes messages, or fails as it is told.
+type fakeSender struct{ err error }
+
+func (f *fakeSender) Send(context.Context, *notify.Message) (bool, error) { return false, f.err }
+
 // rig is an API with everything behind it that is not a fake.
 type rig struct {
 	*httptest.Server
@@ -82,6 +88,7 @@ type rig struct {
 	book   *book.Book
 	feed   *live.Feed
 	store  *fakeStore
+	sender *fakeSender
 	log    *bytes.Buffer
 	client *http.Client
 
@@ -91,14 +98,25 @@ type rig struct {
 
 func newRig(tb testing.TB, page fstest.MapFS) *rig {
 	tb.Helper()
-	r := &rig{feed: live.New(16, time.Now()), store: &fakeStore{}, log: &bytes.Buffer{}}
+	r := &rig{feed: live.New(16, time.Now()), store: &fakeStore{}, sender: &fakeSender{}, log: &bytes.Buffer{}}
 	var err error
 	if r.book, err = book.Open(tb.Context(), book.Options{Path: filepath.Join(tb.TempDir(), "book.db")}); err != nil {
 		tb.Fatal(err)
 	}
+	told, err := notify.New(notify.Options{
+		Book: r.book, Senders: map[string]notify.Sender{"desk": r.sender},
+		Settings: notify.Settings{
+			Channels: []notify.Channel{{Name: "desk", Webhook: &notify.Webhook{URL: "https://desk.example.com", SecretFile: "x"}}},
+			People:   []notify.Person{{Name: "duty", Channels: []string{"desk"}}},
+			Routes:   []notify.Route{{Sheds: []string{"*"}, Steps: []notify.Step{{People: []string{"duty"}}}}},
+		},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
 	n := 0
 	opts := api.Options{
-		Book: r.book, Series: r.store, Feed: r.feed, Version: "v1.2.3", Registry: prometheus.NewRegistry(),
+		Book: r.book, Series: r.store, Feed: r.feed, Notify: told, Version: "v1.2.3", Registry: prometheus.NewRegistry(),
 		Log: slog.New(slog.NewTextHandler(r.log, nil)),
 		NewID: func() string {
 			n++
@@ -267,6 +285,11 @@ func TestGolden(t *testing.T) {
 		{name: "series-unknown-shed", path: "/sheds/shed-9/series?field=watts", status: 404},
 		{name: "dead-letters", path: "/dead-letters", status: 200},
 		{name: "dead-letters-bad-cursor", path: "/dead-letters?cursor=x", status: 400},
+		{name: "notify", path: "/notify", status: 200},
+		{name: "notify-test-unknown", method: "POST", path: "/notify/test", body: `{"name":"nobody"}`, status: 404},
+		{name: "notify-test-bad", method: "POST", path: "/notify/test", body: `{"name":""}`, status: 422},
+		{name: "deliveries", path: "/notify/deliveries?alarm=" + id(1) + "&person=duty", status: 200},
+		{name: "deliveries-bad-cursor", path: "/notify/deliveries?cursor=x", status: 400},
 		{name: "audit", path: "/audit", status: 200, times: true},
 		{name: "no-such-path", path: "/moon", status: 404},
 		{name: "no-such-method", method: "DELETE", path: "/sheds/shed-1", status: 404},
@@ -353,6 +376,33 @@ func TestCommandFailures(t *testing.T) {
 	r.store.err = errors.New("disk on fire")
 	if status, body, _ := r.do(t, http.MethodGet, "/api/v1/sheds/shed-1", ""); status != 500 || strings.Contains(body, "fire") {
 		t.Errorf("store fault: %d %s", status, body)
+	}
+}
+
+func TestNotifyTest(t *testing.T) {
+	r := newRig(t, nil)
+	r.login(t)
+	r.sender.err = errors.New("the service answered 403")
+	if status, body, _ := r.do(t, http.MethodPost, "/api/v1/notify/test", `{"name":"desk"}`); status != 502 || !strings.Contains(body, "channel desk: the service answered 403") {
+		t.Errorf("a channel that refuses: %d %s", status, body)
+	}
+	r.sender.err = nil
+	if status, body, _ := r.do(t, http.MethodPost, "/api/v1/notify/test", `{"name":"duty"}`); status != 204 {
+		t.Errorf("a person: %d %s", status, body)
+	}
+	var log struct {
+		Deliveries []book.Delivery
+	}
+	_, body, _ := r.do(t, http.MethodGet, "/api/v1/notify/deliveries?limit=2", "")
+	if err := json.Unmarshal([]byte(body), &log); err != nil {
+		t.Fatal(err)
+	}
+	if d := log.Deliveries; len(d) != 2 || d[0].Person != "duty" || d[0].State != book.DeliverySent || d[1].State != book.DeliveryFailed || d[1].Log[0].Error == "" {
+		t.Errorf("log: %s", body)
+	}
+	trail, err := r.book.AuditTrail(t.Context(), 1)
+	if err != nil || trail[0].Deed != "notify_test" || trail[0].Target != "duty" {
+		t.Errorf("audit trail %+v, %v", trail, err)
 	}
 }
 

@@ -79,6 +79,14 @@ func who(ctx context.Context) person {
 	return p
 }
 
+// adminOnly refuses everybody else.
+func adminOnly(ctx context.Context, deed string) error {
+	if who(ctx).role != RoleAdmin {
+		return huma.Error403Forbidden("your role may not " + deed)
+	}
+	return nil
+}
+
 // addressKey is where admit leaves the client's address.
 type addressKey struct{}
 

@@ -174,8 +174,8 @@ func (s *Server) name(ctx context.Context, in *nameInput) (*shedOutput, error) {
 }
 
 func (s *Server) command(ctx context.Context, in *commandInput) (*commandOutput, error) {
-	if who(ctx).role != RoleAdmin {
-		return nil, huma.Error403Forbidden("your role may not command gateways")
+	if err := adminOnly(ctx, "command gateways"); err != nil {
+		return nil, err
 	}
 	shed, err := s.opts.Book.Shed(ctx, in.Shed)
 	if err != nil {
@@ -291,8 +291,8 @@ func (s *Server) deadLetters(ctx context.Context, in *deadLettersInput) (*deadLe
 }
 
 func (s *Server) auditTrail(ctx context.Context, _ *none) (*auditOutput, error) {
-	if who(ctx).role != RoleAdmin {
-		return nil, huma.Error403Forbidden("your role may not read the audit trail")
+	if err := adminOnly(ctx, "read the audit trail"); err != nil {
+		return nil, err
 	}
 	trail, err := s.opts.Book.AuditTrail(ctx, book.MaxPage)
 	out := &auditOutput{}

@@ -30,8 +30,8 @@ import (
 	"github.com/shedguard/shedguard/cloud/config"
 	"github.com/shedguard/shedguard/cloud/ingest"
 	"github.com/shedguard/shedguard/cloud/live"
+	"github.com/shedguard/shedguard/cloud/notify"
 	"github.com/shedguard/shedguard/cloud/presence"
-	"github.com/shedguard/shedguard/cloud/series/embedded"
 )
 
 // Options are what a collector is started with.
@@ -53,11 +53,13 @@ const FirstUser = "admin"
 
 // The times of the app.
 const (
-	ringSize      = 4096             // changes that a page that was away can catch up with
-	pruneEvery    = 24 * time.Hour   // first after a minute
-	shutdownWait  = 4 * time.Second  // for requests in progress
-	firstPause    = time.Second      // before a failed part is started again
-	longestPause  = 30 * time.Second // between two starts
+	ringSize      = 4096                // changes that a page that was away can catch up with
+	pruneEvery    = 24 * time.Hour      // first after a minute
+	keepMessages  = 90 * 24 * time.Hour // the log of what people were told
+	checkAgain    = time.Minute         // after a database did not say that it keeps points as it must
+	shutdownWait  = 4 * time.Second     // for requests in progress
+	firstPause    = time.Second         // before a failed part is started again
+	longestPause  = 30 * time.Second    // between two starts
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = 30 * time.Second // longer than a command waits
@@ -68,7 +70,8 @@ const (
 type App struct {
 	opts      Options
 	book      *book.Book
-	series    *embedded.Store
+	notify    *notify.Notifier
+	series    store
 	broker    *broker.Broker // nil when it is outside
 	collector *ingest.Collector
 	presence  *presence.Watch
@@ -113,18 +116,19 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	feed := live.New(ringSize, time.Now())
 	a.outlets = live.NewOutlets(feed)
 	if a.book, err = book.Open(ctx, book.Options{
-		Path: filepath.Join(c.Data, "book.db"), Log: opts.Log.With("part", "book"), Changed: func(change book.Change) { publish(feed, change) },
+		Path: filepath.Join(c.Data, "book.db"), Log: opts.Log.With("part", "book"), Changed: func(c book.Change) { a.changed(feed, c) },
 	}); err != nil {
 		return nil, err
 	}
 	a.ends("book", a.book.Close)
+	if a.notify, err = notify.New(notify.Options{Settings: c.Notify, Book: a.book, Log: opts.Log.With("part", "notify")}); err != nil {
+		return nil, err
+	}
 	if err := a.firstLogin(ctx); err != nil {
 		return nil, err
 	}
-	if a.series, err = embedded.Open(embedded.Options{
-		Dir: filepath.Join(c.Data, "series"), Retention: c.Keep.Telemetry, MaxBytes: c.Keep.TelemetryMB << 20, Log: opts.Log.With("part", "series"),
-	}); err != nil {
-		return nil, fmt.Errorf("open series: %w", err)
+	if a.series, err = openSeries(c, opts.Log.With("part", "series")); err != nil {
+		return nil, err
 	}
 	a.ends("series", a.series.Close)
 
@@ -140,7 +144,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 			_, err := a.book.SetState(ctx, shed, book.State(s), since)
 			return ignore(err, book.ErrNotFound) // its row comes with the next flush
 		},
-		Listening: func() bool { return a.collector != nil && a.collector.Connected() },
+		// With a broken link, or a store that takes nothing, every shed looks
+		// silent: nothing is judged then.
+		Listening: func() bool { return a.collector.Listening() },
 		Log:       opts.Log.With("part", "presence"),
 	}); err != nil {
 		return nil, fmt.Errorf("presence: %w", err)
@@ -216,7 +222,7 @@ func (a *App) startAPI(feed *live.Feed) (err error) {
 	}
 	c := a.opts.Config
 	if a.api, err = api.New(api.Options{
-		Book: a.book, Series: a.series, Feed: feed, Command: a.command, Health: a.health, Page: a.opts.Page,
+		Book: a.book, Series: a.series, Feed: feed, Notify: a.notify, Command: a.command, Health: a.health, Page: a.opts.Page,
 		Secure: c.HTTP.CertFile != "" || c.HTTP.BehindTLSProxy, Version: a.opts.Version,
 		Registry: reg, More: []prometheus.Gatherer{a.series.Metrics()}, NewID: newID, Log: a.opts.Log.With("part", "api"),
 	}); err != nil {
@@ -248,6 +254,7 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.keep(ctx, "ingest", a.collector.Run) })
 	g.Go(func() error { return a.keep(ctx, "presence", a.presence.Run) })
+	g.Go(func() error { return a.keep(ctx, "notify", a.notify.Run) })
 	g.Go(func() error { return a.keep(ctx, "outlets", a.outlets.Run) })
 	g.Go(func() error { return a.keep(ctx, "housekeeping", a.housekeeping) })
 	return errors.Join(g.Wait(), a.Close())
@@ -309,12 +316,14 @@ func (a *App) keep(ctx context.Context, name string, run func(context.Context) e
 	}
 }
 
-// housekeeping writes when sheds were last seen, and once a day deletes what is
-// not kept longer.
+// housekeeping writes when sheds were last seen, once a day deletes what is not
+// kept longer, and asks a database on another machine how it keeps points
+// until it answers well.
 func (a *App) housekeeping(ctx context.Context) error {
-	flush, prune := time.NewTicker(book.SeenEvery), time.NewTimer(time.Minute)
+	flush, prune, check := time.NewTicker(book.SeenEvery), time.NewTimer(time.Minute), time.NewTimer(0)
 	defer flush.Stop()
 	defer prune.Stop()
+	defer check.Stop()
 	said := "" // a repeated error is logged when it changes
 	for {
 		var err error
@@ -326,13 +335,19 @@ func (a *App) housekeeping(ctx context.Context) error {
 		case now := <-prune.C:
 			prune.Reset(pruneEvery)
 			_, err = a.book.Prune(ctx, now.Add(-a.opts.Config.Keep.Events), now)
+			_, more := a.book.PruneDeliveries(ctx, now.Add(-keepMessages))
+			err = errors.Join(err, more)
+		case <-check.C:
+			if err = a.checkSeries(ctx); err != nil {
+				check.Reset(checkAgain)
+			}
 		}
 		switch {
 		case err == nil:
 			said = ""
 		case ctx.Err() == nil && err.Error() != said:
 			said = err.Error()
-			a.opts.Log.Error("housekeeping failed", slog.String("part", "book"), slog.Any("err", err))
+			a.opts.Log.Error("housekeeping failed", slog.String("part", "housekeeping"), slog.Any("err", err))
 		}
 	}
 }
@@ -390,10 +405,12 @@ func (a *App) health(ctx context.Context) map[string]error {
 	return faults
 }
 
-// publish shows a change of the book to the pages that are open.
-func publish(feed *live.Feed, c book.Change) {
+// changed shows a change of the book to the pages that are open, and wakes who
+// tells people of alarms. It must not block.
+func (a *App) changed(feed *live.Feed, c book.Change) {
 	switch {
 	case c.Alarm != nil:
+		a.notify.Wake()
 		feed.Publish(live.Change{Kind: live.KindAlarm, Shed: c.Alarm.Shed, Data: c.Alarm})
 	case c.Shed != nil:
 		feed.Publish(live.Change{Kind: live.KindShed, Shed: c.Shed.ID, Data: c.Shed})

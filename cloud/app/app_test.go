@@ -49,7 +49,12 @@ func options(dir string, w io.Writer) app.Options {
 
 func start(t *testing.T, dir string) *running {
 	t.Helper()
-	a, err := app.New(t.Context(), options(dir, t.Output()))
+	return startWith(t, options(dir, t.Output()))
+}
+
+func startWith(t *testing.T, o app.Options) *running {
+	t.Helper()
+	a, err := app.New(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,8 @@ package app
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/shedguard/shedguard/cloud/series/embedded"
 )
 
 // metrics turns the counters of the parts into metrics when they are asked for.
@@ -10,6 +12,7 @@ type metrics struct {
 	connected, messages, points, values, refused   *prometheus.Desc
 	retries, lost, connects, queue, stored         *prometheus.Desc
 	series, clients, received, held, dropped, acls *prometheus.Desc
+	told, pending, unrouted                        *prometheus.Desc
 }
 
 func newMetrics(a *App) *metrics {
@@ -33,6 +36,9 @@ func newMetrics(a *App) *metrics {
 		received:  desc("broker_messages_total", "Messages of the embedded broker, by direction.", "direction"),
 		held:      desc("broker_held", "Publishes whose acknowledgement waits for room."),
 		dropped:   desc("broker_dropped_total", "Messages lost to a full queue."),
+		told:      desc("notify_messages_total", "Messages to people, by outcome: sent, attempt_failed, given_up.", "outcome"),
+		pending:   desc("notify_pending", "Messages to people that wait to be sent."),
+		unrouted:  desc("notify_unrouted_total", "Alarms that no route covers: nobody was told."),
 		acls:      desc("broker_refused_total", "Publishes and subscriptions against the access rules."),
 	}
 }
@@ -41,7 +47,7 @@ func newMetrics(a *App) *metrics {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.connected, m.messages, m.points, m.values, m.refused, m.retries, m.lost, m.connects, m.queue, m.stored, m.series,
-		m.clients, m.received, m.held, m.dropped, m.acls,
+		m.clients, m.received, m.held, m.dropped, m.acls, m.told, m.pending, m.unrouted,
 	} {
 		ch <- d
 	}
@@ -74,10 +80,18 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	counter(m.connects, in.Connects)
 	gauge(m.queue, float64(in.BookQueue), "book")
 	gauge(m.queue, float64(in.SeriesQueue), "series")
-	store := m.app.series.Stats()
-	counter(m.stored, store.Stored, "stored")
-	counter(m.stored, store.Refused, "refused")
-	gauge(m.series, float64(store.Series))
+	told := m.app.notify.Stats()
+	counter(m.told, told.Sent, "sent")
+	counter(m.told, told.Attempts, "attempt_failed")
+	counter(m.told, told.Failed, "given_up")
+	gauge(m.pending, float64(told.Pending))
+	counter(m.unrouted, told.Unrouted)
+	if own, ok := m.app.series.(*embedded.Store); ok {
+		store := own.Stats()
+		counter(m.stored, store.Stored, "stored")
+		counter(m.stored, store.Refused, "refused")
+		gauge(m.series, float64(store.Series))
+	}
 	if m.app.broker == nil {
 		return
 	}

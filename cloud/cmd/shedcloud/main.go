@@ -54,7 +54,8 @@ type cli struct {
 	LogLevel  string `help:"Least severity that is logged: ${enum}." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
 
 	Serve   serveCmd   `cmd:"" help:"Collect from gateways and serve the page until told to stop (SIGTERM or Ctrl-C)."`
-	Check   checkCmd   `cmd:"" help:"Read a configuration and list every fault in it."`
+	Check   checkCmd   `cmd:"" help:"Read a configuration and the files it names, and list every fault in them."`
+	Notify  notifyCmd  `cmd:"" help:"Messages to people."`
 	Version versionCmd `cmd:"" help:"Tell the version."`
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +24,22 @@ func TestCommandLine(t *testing.T) {
 	good := write("good.yaml", "data: store\nbroker: {listen: '127.0.0.1:0'}\n")
 	bad := write("bad.yaml", "datas: store\nhttp: {listen: 8080}\npresence: {silent: 1s}\n")
 	occupied := write("occupied", "")
+	taken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/no" {
+			w.WriteHeader(http.StatusForbidden)
+		}
+	}))
+	defer taken.Close()
+	write("hook.secret", "a secret of more than 16 bytes")
+	told := write("told.yaml", `broker: {listen: "127.0.0.1:0"}
+notify:
+  channels: [{name: desk, webhook: {url: "`+taken.URL+`/yes", secret_file: hook.secret}}, {name: wall, webhook: {url: "`+taken.URL+`/no", secret_file: hook.secret}}]
+  people: [{name: duty, channels: [desk]}]
+  routes: [{sheds: ["*"], steps: [{people: [duty]}]}]
+`)
+	untold := write("untold.yaml", `broker: {listen: "127.0.0.1:0"}
+notify: {people: [{name: duty, channels: [pigeon]}]}
+`)
 	tests := map[string]struct {
 		args      []string
 		code      int
@@ -43,6 +61,13 @@ func TestCommandLine(t *testing.T) {
 		"serve, empty password":   {[]string{"serve", "--config", good, "--admin-password-file", occupied}, 2, "", "first line is empty"},
 		"check good":              {[]string{"check", "--config", good}, 0, "good", ""},
 		"check bad":               {[]string{"check", "--config", bad}, 2, "line 1: datas: want one of", "faults"},
+		"check who is told":       {[]string{"check", "--config", told}, 0, "good", ""},
+		"check who is not told":   {[]string{"check", "--config", untold}, 2, `notify.people[0].channels[0]: "pigeon": want one of []`, "2 faults"},
+		"test a person":           {[]string{"notify", "test", "duty", "--config", told}, 0, "duty: the message was taken", ""},
+		"test a channel":          {[]string{"notify", "test", "desk", "--config", told}, 0, "desk: the message was taken", ""},
+		"test in vain":            {[]string{"notify", "test", "wall", "--config", told}, 1, "", "channel wall"},
+		"test nobody":             {[]string{"notify", "test", "pigeon", "--config", told}, 2, "", "neither a person nor a channel"},
+		"test without its file":   {[]string{"notify", "test", "duty", "--config", filepath.Join(dir, "none")}, 2, "", "no such file"},
 		"check without its file":  {[]string{"check", "--config", filepath.Join(dir, "none")}, 2, "", "no such file"},
 	}
 	for name, tt := range tests {
