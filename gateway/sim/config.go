@@ -13,11 +13,13 @@ var configTemplate string
 
 // Settings are what differs between the configurations of simulated sheds.
 type Settings struct {
-	Shed    string // id
-	Broker  string // URL
-	Status  string // address of the local page
-	Dir     string // of what must survive a restart
-	Profile string // of every outlet
+	Shed   string // id
+	Broker string // URL
+	// CAFile, CertFile and KeyFile are for a broker with TLS; empty leaves one out.
+	CAFile, CertFile, KeyFile string
+	Status                    string // address of the local page
+	Dir                       string // of what must survive a restart
+	Profile                   string // of every outlet
 }
 
 // Config is the configuration of a gateway that is wired to the simulated

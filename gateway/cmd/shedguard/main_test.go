@@ -42,18 +42,21 @@ func TestExitCodes(t *testing.T) {
 		out  string // in stdout
 		errs string // in stderr
 	}{
-		"no arguments":        {nil, exitDone, "Usage: shedguard", ""},
-		"help":                {[]string{"run", "--help"}, exitDone, "--scenario", ""},
-		"version":             {[]string{"version"}, exitDone, "shedguard dev", ""},
-		"unknown command":     {[]string{"fly"}, exitUsage, "", "see shedguard --help"},
-		"unknown flag":        {[]string{"run", "--fast"}, exitUsage, "", "--fast"},
-		"neither sim nor cfg": {[]string{"run"}, exitUsage, "", "--config FILE or --sim"},
-		"both":                {[]string{"run", "--sim", "-c", bad}, exitUsage, "", "--config FILE or --sim"},
-		"unknown scenario":    {[]string{"run", "--sim", "--scenario", "flood", "--state", dir}, exitUsage, "", "overload"},
-		"bad recording":       {[]string{"run", "--sim", "--state", dir, "--play", bad}, exitUsage, "", "recording"},
-		"bad configuration":   {[]string{"run", "-c", bad}, exitUsage, "", "shed"},
-		"no configuration":    {[]string{"check", "-c", filepath.Join(dir, "none")}, exitUsage, "", "no such file"},
-		"open without state":  {[]string{"open", "--sim"}, exitUsage, "", "--state"},
+		"no arguments":         {nil, exitDone, "Usage: shedguard", ""},
+		"help":                 {[]string{"run", "--help"}, exitDone, "--scenario", ""},
+		"version":              {[]string{"version"}, exitDone, "shedguard dev", ""},
+		"unknown command":      {[]string{"fly"}, exitUsage, "", "see shedguard --help"},
+		"unknown flag":         {[]string{"run", "--fast"}, exitUsage, "", "--fast"},
+		"neither sim nor cfg":  {[]string{"run"}, exitUsage, "", "--config FILE or --sim"},
+		"both":                 {[]string{"run", "--sim", "-c", bad}, exitUsage, "", "--config FILE or --sim"},
+		"unknown scenario":     {[]string{"run", "--sim", "--scenario", "flood", "--state", dir}, exitUsage, "", "overload"},
+		"bad recording":        {[]string{"run", "--sim", "--state", dir, "--play", bad}, exitUsage, "", "recording"},
+		"files, plain broker":  {[]string{"run", "--sim", "--state", dir, "--ca-file", bad}, exitUsage, "", "mqtts://"},
+		"cert without its key": {[]string{"run", "--sim", "--state", dir, "--broker", "mqtts://127.0.0.1:1", "--cert-file", bad}, exitUsage, "", "uplink.key_file"},
+		"no such cert file":    {[]string{"run", "--sim", "--state", dir, "--cert-file", filepath.Join(dir, "none")}, exitUsage, "", "--cert-file"},
+		"bad configuration":    {[]string{"run", "-c", bad}, exitUsage, "", "shed"},
+		"no configuration":     {[]string{"check", "-c", filepath.Join(dir, "none")}, exitUsage, "", "no such file"},
+		"open without state":   {[]string{"open", "--sim"}, exitUsage, "", "--state"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -34,6 +34,9 @@ type runCmd struct {
 	Scenario   string  `default:"quiet" placeholder:"NAME" help:"With --sim: what happens on outlet 3 after 10 s: quiet, overload, short, hot, welded, meter-dead, bus-hang; demo is a longer story."`
 	Profile    string  `default:"outlet-10a" placeholder:"NAME" help:"With --sim: the protection profile of every outlet."`
 	Broker     string  `default:"mqtt://127.0.0.1:1883" placeholder:"URL" help:"With --sim: the MQTT broker."`
+	CAFile     string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the authority that signed the broker's certificate."`
+	CertFile   string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the gateway's certificate, common name = shed id."`
+	KeyFile    string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the key of --cert-file."`
 	Status     string  `default:"127.0.0.1:9108" placeholder:"ADDR" help:"With --sim: where the local page listens; port 0 takes a free one."`
 	Speed      float64 `default:"60" placeholder:"N" help:"With --sim: how many seconds a battery lives in one; electrical time and heat are never hurried."`
 	Play       string  `type:"existingfile" placeholder:"FILE" help:"With --sim: a recorded CSV (time_s and amps or watts) that the load on --play-outlet draws."`
@@ -132,7 +135,9 @@ func notify(ctx context.Context, e *env, fed <-chan struct{}, pause time.Duratio
 
 // simulate runs the gateway on a simulated shed.
 func (c *runCmd) simulate(e *env) error {
-	shed, cfg, closeBoard, err := c.open(e, sim.Settings{Broker: c.Broker, Status: c.Status, Profile: c.Profile}, c.Speed, c.script)
+	shed, cfg, closeBoard, err := c.open(e, sim.Settings{
+		Broker: c.Broker, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Status: c.Status, Profile: c.Profile,
+	}, c.Speed, c.script)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
