@@ -31,6 +31,7 @@ func main() {
 	smoke := flag.Bool("smoke", false, "inject an overload, check it everywhere, print one JSON line, exit 0 or 1")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:8080", "address of the page")
 	flag.StringVar(&o.broker, "broker", "127.0.0.1:1883", "address of the embedded broker")
+	flag.StringVar(&o.status, "status", "127.0.0.1:8081", "address of the gateway's own page")
 	flag.StringVar(&o.scenario, "scenario", "demo", "what happens in the simulated shed; see shedguard run --help")
 	flag.StringVar(&o.dir, "dir", "", "folder of what the programs store; a new one that is deleted at the end when left out")
 	flag.Parse()
@@ -74,7 +75,7 @@ const (
 
 // demo runs the system until ctx ends and tells a person where to look.
 func demo(ctx context.Context, o *options) error {
-	o.status, o.log = "127.0.0.1:8081", os.Stderr
+	o.log = os.Stderr
 	return withSystem(ctx, o, func(ctx context.Context) error {
 		fmt.Printf(`
   shedguard is running.
