@@ -26,14 +26,36 @@ export function ulid(n) {
   return '01KAQ5W2ZB' + s
 }
 
+// As the gateway writes them; {n}, {v} and {l} are outlet, value and limit.
 const texts = {
-  overcurrent: ['3 号插座电流 {v} A，超过限值 {l} A，网关已切断该插座。请检查充电器和电池，排除后复位。', 'Outlet 3 drew {v} A, above its limit of {l} A. The gateway cut the outlet. Check charger and battery, then reset.'],
-  over_temperature: ['插座温度 {v} °C，超过限值 {l} °C，网关已切断该插座。请检查接触和通风。', 'The outlet reached {v} °C, above its limit of {l} °C. The gateway cut it. Check contacts and ventilation.'],
-  meter_stale: ['电表 3 秒没有数据，网关已暂停充电；数据恢复后自动继续。', 'The meter gave no values for 3 s. Charging is suspended and resumes by itself once values are back.'],
-  relay_welded: ['断开后仍有电流 {v} A，继电器触点粘连。请立即到现场断开总闸。', 'Current of {v} A after opening: the relay contact is welded. Go to the shed and switch off the main breaker now.'],
-  gateway_offline: ['网关与服务器失去连接。现场保护继续工作。', 'The gateway lost its connection. Protection in the shed goes on.'],
-  float_too_high: ['充满后电流仍为 {v} A，电池可能发热。请联系车主检查。', 'Current stays at {v} A after charging: the battery may be warm. Ask the owner to check it.'],
-  short_circuit: ['电流 {v} A，判定短路，网关已切断该插座。', 'A current of {v} A was judged a short circuit. The gateway cut the outlet.'],
+  overcurrent: [
+    '{n} 号插座：过电流（{v} A，限值 {l} A）。网关已断电，复位前不会送电。请到现场拔下充电器，查看插座和线缆有无发热、焦痕，确认无异常后再复位。',
+    'Outlet {n}: overcurrent ({v} A, limit {l} A). The gateway has cut the power; it stays off until a person resets it. Go and unplug the charger, look for hot or scorched parts, and reset only when all is well.',
+  ],
+  over_temperature: [
+    '{n} 号插座：温度过高（{v} °C，限值 {l} °C）。网关已断电，复位前不会送电。请立即到现场查看插座和电池；若有冒烟或明火，先疏散人员并拨打 119。',
+    'Outlet {n}: over-temperature ({v} °C, limit {l} °C). The gateway has cut the power; it stays off until a person resets it. Go and look at the outlet and the battery now; if there is smoke or fire, clear the shed and call the fire service (119).',
+  ],
+  meter_stale: [
+    '{n} 号插座：测量数据中断（{v} 秒，限值 {l} 秒）。网关已暂停供电，恢复正常后会自动送电。若十分钟内没有恢复，请联系维修人员检查测量模块和接线。',
+    'Outlet {n}: measurements lost ({v} s, limit {l} s). The gateway has suspended power and restores it by itself once this is over. If it has not recovered within ten minutes, have the meter module and its wiring checked.',
+  ],
+  relay_welded: [
+    '{n} 号插座：继电器粘连（{v} A，限值 {l} A）。网关已发出断电指令并鸣响警笛。插座可能仍然带电：请立即拉下该路空气开关，并联系维修人员更换继电器。',
+    'Outlet {n}: welded relay ({v} A, limit {l} A). The gateway has ordered the power off and sounds the siren. The outlet may still be live: switch off its breaker now and have the relay replaced.',
+  ],
+  gateway_offline: [
+    '网关：离线。可能断电或断网。有电时现场保护照常工作，但收不到报警：请检查网关的供电和网络，恢复前加强巡查。',
+    'Gateway: offline. It may have lost its power or its network. While it has power it protects, but its alarms do not arrive: check both, and patrol until it is back.',
+  ],
+  float_too_high: [
+    '{n} 号插座：浮充电流过大（{v} A，限值 {l} A）。电池或充电器可能异常：请通知车主尽快断开并检查。',
+    'Outlet {n}: float current too high ({v} A, limit {l} A). Battery or charger may be faulty: ask the owner to unplug and check it soon.',
+  ],
+  short_circuit: [
+    '{n} 号插座：短路（{v} A，限值 {l} A）。网关已断电，复位前不会送电。请立即到现场，不要触摸充电器和线缆，确认无冒烟、无焦味后再拔下；查明原因前不要复位。',
+    'Outlet {n}: short circuit ({v} A, limit {l} A). The gateway has cut the power; it stays off until a person resets it. Go there now. Do not touch charger or cable while there is smoke or a burnt smell; do not reset before the cause is found.',
+  ],
 }
 const kinds = [
   ['overcurrent', 'major', 'A', 13.8, 10, 'tripped', true],
@@ -47,6 +69,7 @@ export class Fake {
   constructor() {
     this.user = 'admin'
     this.password = 'correct horse'
+    this.role = 'admin'
     this.signedIn = new Set()
     this.streams = new Set()
     this.log = []
@@ -202,7 +225,7 @@ export class Fake {
 
   alarm(cause, shed, subject, age, more = {}) {
     const [, severity, unit, value, limit, action, latched] = kinds.find((k) => k[0] === cause) ?? ['', 'critical', 'A', 41.6, 30, 'tripped', true]
-    const fill = (s) => s.replace('{v}', value).replace('{l}', limit)
+    const fill = (s) => s.replace('{n}', subject.split('/')[1]).replace('{v}', value).replace('{l}', limit)
     const [zh, en] = texts[cause] ?? [cause, cause]
     const a = {
       alarm_id: ulid(this.nextId++),
@@ -352,7 +375,7 @@ export class Fake {
       res.writeHead(204)
       return res.end()
     }
-    if (part[0] === 'me') return this.json(req, res, { user: this.user, role: 'admin' })
+    if (part[0] === 'me') return this.json(req, res, { user: this.user, role: this.role })
     if (part[0] === 'stream') return this.stream(req, res)
     if (part[0] === 'sheds' && !part[1]) return this.json(req, res, { sheds: [...this.sheds.keys()].map((id) => this.shed(id)) })
     if (part[0] === 'sheds') return this.shedPath(req, res, part, url, data)
@@ -404,6 +427,7 @@ export class Fake {
   }
 
   notifyPath(req, res, what, url, data) {
+    if (this.role !== 'admin') return this.problem(res, 403, 'Forbidden', 'your role may not read who is told of alarms')
     if (!what) return this.json(req, res, this.notify)
     if (what === 'deliveries') {
       const q = url.searchParams

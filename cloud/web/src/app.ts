@@ -1,6 +1,6 @@
 // The one session of this page: who is signed in, the store, the stream.
 
-import { reactive, ref, watch } from 'vue'
+import { computed, reactive, ref, watch } from 'vue'
 import { ApiError, api } from './api/client'
 import type { Me } from './api/types'
 import { canSound, siren } from './live/sound'
@@ -12,6 +12,9 @@ import { prefs } from './prefs'
 export const store = createStore(api)
 
 export const session = reactive<{ me: Me | undefined; ended: boolean }>({ me: undefined, ended: false })
+
+/** Who is told of alarms is for administrators to see and to try. */
+export const mayNotify = computed(() => session.me?.role === 'admin')
 
 /** A sound is due but the browser does not allow it yet. */
 export const soundBlocked = ref(false)

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { ApiError, Client, problem, query } from './client'
+import { ApiError, Client, problem, query, acknowledgedAtOnce } from './client'
 import { subjectOutlet } from './types'
 
 function answering(status: number, body: string, headers: Record<string, string> = {}) {
@@ -68,6 +68,22 @@ describe('Client', () => {
     expect(client.onUnauthorized).not.toHaveBeenCalled()
     await client.sheds().catch(() => {})
     expect(client.onUnauthorized).toHaveBeenCalledOnce()
+  })
+
+  it('acknowledges many in parts and says how far it came', async () => {
+    const ids = Array.from({ length: acknowledgedAtOnce * 2 + 1 }, (_, i) => `A${i}`)
+    const sent: { ids: string[]; comment?: string }[] = []
+    let left = 2
+    const client = new Client(async (_path, init) => {
+      if (left-- === 0) return new Response('{"detail":"the book is away"}', { status: 503 })
+      sent.push(JSON.parse(String(init?.body)))
+      return new Response('{}', { status: 200 })
+    })
+    const came: number[] = []
+    await expect(client.acknowledgeAll(ids, 'seen', (n) => came.push(n))).rejects.toMatchObject({ status: 503 })
+    expect(came).toEqual([acknowledgedAtOnce, acknowledgedAtOnce * 2])
+    expect(sent.flatMap((s) => s.ids)).toEqual(ids.slice(0, acknowledgedAtOnce * 2))
+    expect(sent[0]?.comment).toBe('seen')
   })
 
   it('follows the server clock when this device is wrong by more than seconds', async () => {

@@ -18,8 +18,8 @@ import type {
 /** How long an ordinary request may take, in ms. A command waits for the gateway and gets more. */
 const requestTimeout = 15_000
 const commandTimeout = 20_000
-/** A test message may be tried over every channel of a person, one after the other. */
-const testTimeout = 130_000
+/** A test message is tried over every channel of a person; the server gives it 20 s. */
+const testTimeout = 30_000
 /** How many alarms one request acknowledges. */
 export const acknowledgedAtOnce = 100
 

@@ -326,7 +326,7 @@ export const en = {
     tested: 'Sent. Ask {name} whether it has arrived.',
     testedChannel: 'The channel has taken the message.',
     testGone: '“{name}” is not in the settings any more. Reload the page.',
-    testFailed: 'Not sent. The channel said: {detail}',
+    testFailed: 'Not sent: {detail}',
     testFailedBare: 'Not sent, and the channel did not say why.',
     log: 'Delivery log',
     everybody: 'Everybody',

@@ -328,7 +328,7 @@ export const zh: Messages = {
     tested: '已发出，请向 {name} 核实是否收到。',
     testedChannel: '通道已接收该消息。',
     testGone: '设置中已没有“{name}”，请重新加载页面。',
-    testFailed: '未发出。通道答复：{detail}',
+    testFailed: '未发出：{detail}',
     testFailedBare: '未发出，通道没有说明原因。',
     log: '发送记录',
     everybody: '所有人',

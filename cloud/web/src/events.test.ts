@@ -1,0 +1,89 @@
+import { afterEach, describe, expect, it } from 'vitest'
+import type { ShedEvent } from './api/types'
+import { eventLine } from './events'
+import { i18n } from './i18n'
+import { prefs, type Locale } from './prefs'
+
+function speak(locale: Locale) {
+  prefs.locale = locale
+  i18n.global.locale.value = locale
+}
+afterEach(() => speak('en'))
+
+function event(type: string, data: Record<string, unknown> = {}, subject = 'outlet/3'): ShedEvent {
+  return { id: 'E', type: `shedguard.${type}`, subject, time: '2026-11-23T08:00:00.000Z', data }
+}
+
+describe('a line of the shed log', () => {
+  const ended = { outlet: 3, phase: 'unplugged', reason: 'EVDisconnected', begun_at: '2026-11-23T06:00:00Z', ended_at: '2026-11-23T08:05:00Z', energy_wh: 1240.5, peak_watts: 312.4 }
+  const cases: Record<string, [ShedEvent, string, string, string]> = {
+    'a cut, with its latency': [
+      event('relay.operated', { outlet: 3, closed: false, why: 'overcurrent', sample_to_relay: 4183, verified: true }),
+      'bad',
+      'Outlet 3 cut: Overcurrent · 4 ms after the reading',
+      '3 号插座被切断：过电流 · 采样后 4 毫秒',
+    ],
+    'a latency below 1 ms is not called 0': [
+      event('relay.operated', { outlet: 3, closed: false, why: 'short_circuit', sample_to_relay: 320, verified: true }),
+      'bad',
+      'Outlet 3 cut: Short circuit · 1 ms after the reading',
+      '3 号插座被切断：短路 · 采样后 1 毫秒',
+    ],
+    'on, by a session': [
+      event('relay.operated', { outlet: 3, closed: true, why: 'session', sample_to_relay: 0, verified: true }),
+      'plain',
+      'Outlet 3 switched on (session)',
+      '3 号插座已通电（充电过程）',
+    ],
+    'off on order, not confirmed': [
+      event('relay.operated', { outlet: 3, closed: false, why: 'command', sample_to_relay: 0, verified: false }),
+      'bad',
+      'Outlet 3 switched off (order) · the relay did not confirm',
+      '3 号插座已断电（指令） · 继电器未确认动作',
+    ],
+    'a session begins': [event('session.begun', { outlet: 3, by: 'plug' }), 'plain', 'Outlet 3: session began · by plugging in', '3 号插座：开始充电 · 插入即充'],
+    'a session is suspended': [event('session.phase', { outlet: 3, phase: 'suspended', energy_wh: 96.2 }), 'warn', 'Outlet 3: suspended · 96 Wh', '3 号插座：暂停 · 96 Wh'],
+    'a session ends': [
+      event('session.ended', ended),
+      'plain',
+      'Outlet 3: session ended, unplugged · 1.24 kWh · 2 h 5 min · peak 312 W',
+      '3 号插座：充电结束，已拔出 · 1.24 kWh · 2 小时 5 分钟 · 峰值 312 W',
+    ],
+    'a trip ends a session': [event('session.ended', { ...ended, phase: 'tripped', peak_watts: 0 }), 'bad', 'Outlet 3: session ended, tripped · 1.24 kWh · 2 h 5 min', '3 号插座：充电结束，跳闸 · 1.24 kWh · 2 小时 5 分钟'],
+    'an order done': [event('command.done', { kind: 'reset_trip', by: 'wang', ok: true }, 'shed'), 'good', 'Reset: done · by wang', '复位：已执行 · 操作人 wang'],
+    'an order refused': [
+      event('command.done', { kind: 'reset_trip', by: 'wang', ok: false, code: 'cause_stands' }, 'shed'),
+      'warn',
+      'Reset: refused · the cause still stands · by wang',
+      '复位：被拒绝 · 原因仍然存在 · 操作人 wang',
+    ],
+    'a configuration refused': [
+      event('config.refused', { hash: '8f14e45fceea167a5a36', faults: ['buses[0].khz: 900: want 10 to 400'] }, 'shed'),
+      'bad',
+      'Configuration refused · buses[0].khz: 900: want 10 to 400 · 8f14e45fceea',
+      '配置被拒绝 · buses[0].khz: 900: want 10 to 400 · 8f14e45fceea',
+    ],
+    'words of a newer gateway': [event('relay.operated', { outlet: 3, closed: false, why: 'water_ingress', verified: true }), 'bad', 'Outlet 3 cut: water ingress', '3 号插座被切断：water ingress'],
+    'an event of a newer gateway': [event('pump.started', {}, 'outlet/3'), 'plain', 'pump.started · Outlet 3', 'pump.started · 3 号插座'],
+  }
+  for (const [name, [e, tone, en, zh]] of Object.entries(cases)) {
+    it(name, () => {
+      for (const [locale, want] of [['en', en], ['zh-CN', zh]] as const) {
+        speak(locale)
+        const line = eventLine(e)
+        expect([line.text, line.more].filter(Boolean).join(' · ')).toBe(want)
+        expect(line.tone).toBe(tone)
+      }
+    })
+  }
+
+  it('lives with data that is missing or of another kind', () => {
+    for (const type of ['relay.operated', 'session.begun', 'session.phase', 'session.ended', 'command.done', 'config.applied', 'config.refused', 'worker.restarted', '', 'x']) {
+      for (const data of [undefined, null, {}, { outlet: '3', faults: 7, by: 1, phase: null, energy_wh: 'NaN', hash: {} }]) {
+        const line = eventLine({ id: 'E', type: `shedguard.${type}`, time: '', data: data as never })
+        expect(line.text).not.toContain('undefined')
+        expect(line.more).not.toContain('undefined')
+      }
+    }
+  })
+})
