@@ -35,7 +35,8 @@
 //
 // # Caveats
 //
-// Steps are one second long while nothing is near a limit. Rules that look at
+// Steps are one second long when for ten seconds nothing was over a limit, no
+// threshold of a session was crossed and nothing happened. Rules that look at
 // what a recording does not hold (temperature, the relay) are not judged; see
 // [Summary].NotJudged.
 package replay

@@ -131,6 +131,9 @@ func (s *Summary) sentence() string {
 	} else if len(s.Alarms) > 0 {
 		text = "Raised alarms, but did not trip."
 	}
+	if s.JudgedUntilS < s.TimeS && s.State == shedguard.StateOff {
+		text += fmt.Sprintf(" A session's limit switched the outlet off after %s.", Span(&s.JudgedUntilS, s.TimeS-s.DurationS))
+	}
 	switch n := len(s.Sessions); n {
 	case 0:
 		return text + " No charging session."

@@ -22,7 +22,7 @@ const (
 
 	step     = 100 * time.Millisecond // as the guard polls
 	longStep = time.Second            // the slowest that the guard may poll
-	settle   = 10 * time.Second       // unchanged for so long before steps are long
+	settle   = 10 * time.Second       // calm for so long before steps are long
 
 	dense  = 10 * time.Millisecond // samples closer together go through a window
 	window = 20 * time.Millisecond // one cycle of 50 Hz
@@ -96,6 +96,8 @@ type Player struct {
 	cur, prev      reading // cur waits for its successor
 	held, heldPrev bool    // whether there is one
 	prevOver       over
+	loaded         [2]bool       // the side of cur's predecessor
+	busy           time.Duration // when something was last near a limit or happened
 
 	protect  protect.State
 	session  session.State
@@ -308,6 +310,7 @@ func (p *Player) flush(at time.Duration) {
 // read takes the next reading: the one before it is played until then.
 func (p *Player) read(r reading) {
 	if !p.held && !r.lost {
+		p.busy = r.at
 		p.preroll(r.at)
 	}
 	if p.held {
@@ -344,7 +347,11 @@ func (p *Player) exceeds(r *reading) over {
 func (p *Player) play(r *reading, until time.Duration, nextOver over) {
 	o := p.exceeds(r)
 	inrush := o&^(p.prevOver|nextOver) != 0
-	p.prevOver = o
+	side := p.side(r)
+	if !p.open && o|p.prevOver|nextOver != 0 || side != p.loaded {
+		p.busy = r.at
+	}
+	p.prevOver, p.loaded = o, side
 	if p.done {
 		p.tellGap(r, until)
 		return
@@ -357,15 +364,9 @@ func (p *Player) play(r *reading, until time.Duration, nextOver over) {
 	p.sum.JudgedS += held.Seconds()
 	p.step(r, r.at, true)
 	if !inrush {
-		pace := step
-		for at := r.at + pace; at < r.at+held && !p.done; at += pace {
+		end := r.at + held
+		for at := r.at + p.pace(o, r.at, end); at < end && !p.done; at += p.pace(o, at, end) {
 			p.step(r, at, true)
-			if pace == step && at-r.at >= settle && (p.open || o == 0) {
-				pace = longStep
-				if l := &p.limits.MeterStale; l.Enabled {
-					pace = min(pace, l.Limit)
-				}
-			}
 		}
 	}
 	if p.done {
@@ -374,6 +375,29 @@ func (p *Player) play(r *reading, until time.Duration, nextOver over) {
 	if until-r.at > held {
 		p.silence(r, r.at+held, until)
 	}
+}
+
+// side says on which side of the session's thresholds a reading is.
+func (p *Player) side(r *reading) [2]bool {
+	watts := math.Abs(r.watts)
+	return [2]bool{watts >= p.settings.LoadWatts, watts >= p.settings.NoLoadWatts}
+}
+
+// pace is how long the step after at is, of a value that is over the limits o
+// and held until end. The last step before end is a short one, so that what
+// comes then begins where it does.
+func (p *Player) pace(o over, at, end time.Duration) time.Duration {
+	if o != 0 && !p.open || at-p.busy < settle {
+		return step
+	}
+	d := longStep
+	if l := &p.limits.MeterStale; l.Enabled {
+		d = min(d, l.Limit)
+	}
+	if at+d >= end {
+		d = max(step, end-step-at)
+	}
+	return d
 }
 
 // silence lets time pass in which nothing is known.
@@ -550,7 +574,8 @@ func (p *Player) follow(out *session.Outcome, at time.Duration) {
 			if p.standing != 0 {
 				e.Cause = p.standing.List()[0]
 			}
-			e.Phase, e.Reason, e.EnergyWh = s.Phase, s.Reason, &last.EnergyWh
+			energy := places(s.EnergyWh)
+			e.Phase, e.Reason, e.EnergyWh = s.Phase, s.Reason, &energy
 			e.Text = fmt.Sprintf("The charging session ends: %s, %.4g Wh.", s.Phase, s.EnergyWh)
 			p.emit()
 		}
@@ -561,7 +586,7 @@ func (p *Player) follow(out *session.Outcome, at time.Duration) {
 func (p *Player) wait(out *session.Outcome, at time.Duration, now time.Time) {
 	tripped := p.protect.Latched() != 0
 	p.open = !p.in.Closed && !p.quiet
-	if !p.open || !tripped && out.Outlet != shedguard.StateOff {
+	if !p.open || !tripped && (out.Outlet != shedguard.StateOff || !p.session.Record().Off) {
 		return
 	}
 	if p.opts.ResetAfter == 0 {
@@ -591,6 +616,7 @@ func (p *Player) wait(out *session.Outcome, at time.Duration, now time.Time) {
 
 // fresh is the event to fill in for what happens at at.
 func (p *Player) fresh(at time.Duration, kind Kind) *Event {
+	p.busy = max(p.busy, at)
 	p.event = Event{TimeS: places(at.Seconds()), Kind: kind, Action: shedguard.ActionNone}
 	return &p.event
 }
@@ -615,7 +641,7 @@ func (p *Player) Finish() (Summary, error) {
 		return Summary{}, errors.New("recording: no samples")
 	}
 	p.hand(dense) // nothing comes after it: as long as it takes to be seen
-	if p.held {
+	if p.held && !p.cur.lost {
 		p.play(&p.cur, p.cur.at+1, 0)
 	}
 	p.sum.SamplingS = p.usual.Seconds()

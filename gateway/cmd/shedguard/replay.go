@@ -52,6 +52,9 @@ func (c *replayCmd) Run(e *env) error {
 	if err != nil {
 		return usageError{err}
 	}
+	if c.Plot != "" && !strings.EqualFold(filepath.Ext(c.Plot), ".png") {
+		return usageError{fmt.Errorf("--plot %s: want a name that ends in .png", c.Plot)}
+	}
 	f, err := os.Open(c.File)
 	if err != nil {
 		return fmt.Errorf("open recording: %w", err)
@@ -205,7 +208,11 @@ func (t *eventTable) summary(s *replay.Summary) {
 	w := tabwriter.NewWriter(t.w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
 	fmt.Fprintln(w)
-	row("Recording", "%s (%s), %d samples over %s, usually every %s", s.File, s.Format, s.Samples, duration(s.DurationS), duration(s.SamplingS))
+	every := "usually every " + duration(s.SamplingS).String()
+	if s.Format == recording.FormatHomeAssistant {
+		every = "written on change"
+	}
+	row("Recording", "%s (%s), %d samples over %s, %s", s.File, s.Format, s.Samples, duration(s.DurationS), every)
 	if s.Gaps > 0 {
 		row("Gaps", "%d, the longest %s", s.Gaps, duration(s.LongestGapS))
 	}

@@ -6,7 +6,6 @@ import (
 	"image/color"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,14 +35,17 @@ const (
 	sans = "Sans"
 )
 
-// bin is the least and the largest of a stretch of time; NaN: none.
-type bin struct{ low, high float64 }
+// bin is the least, the largest and the last of a stretch of time; NaN: none.
+type bin struct{ low, high, last float64 }
+
+func none() bin { return bin{math.NaN(), math.NaN(), math.NaN()} }
 
 func (b *bin) add(v float64) {
 	if math.IsNaN(v) {
 		return
 	}
 	v = math.Abs(v)
+	b.last = v
 	if math.IsNaN(b.low) {
 		b.low, b.high = v, v
 		return
@@ -54,6 +56,7 @@ func (b *bin) add(v float64) {
 func (b *bin) join(o bin) {
 	b.add(o.low)
 	b.add(o.high)
+	b.add(o.last)
 }
 
 // span is a stretch of the recording in seconds.
@@ -94,13 +97,12 @@ func (c *Chart) Add(samples []recording.Sample) {
 			c.widen()
 		}
 		for len(c.watts) <= i {
-			c.watts = append(c.watts, bin{math.NaN(), math.NaN()})
-			c.amps = append(c.amps, bin{math.NaN(), math.NaN()})
+			c.watts, c.amps = append(c.watts, none()), append(c.amps, none())
 		}
-		c.watts[i].add(s.Watts)
 		c.watts[i].add(s.PeakWatts)
-		c.amps[i].add(s.Amps)
+		c.watts[i].add(s.Watts)
 		c.amps[i].add(s.PeakAmps)
+		c.amps[i].add(s.Amps)
 	}
 }
 
@@ -226,16 +228,17 @@ func (c *Chart) legend(sum *replay.Summary) string {
 
 // write puts the picture in place in one step.
 func write(path string, png vgimg.PngCanvas) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".plot-*.png")
+	part := path + ".part"
+	f, err := os.Create(part)
 	if err != nil {
 		return err
 	}
 	_, err = png.WriteTo(f)
-	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(part, path)
 	}
 	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return errors.Join(err, os.Remove(part))
 	}
 	return nil
 }
@@ -330,13 +333,7 @@ func (c *Chart) curve(bins []bin, end float64) []plotter.XYs {
 			part = append(part, plotter.XY{X: x, Y: last})
 		}
 		part = append(part, plotter.XY{X: x, Y: b.low}, plotter.XY{X: x, Y: b.high})
-		last = b.high
-		if i+1 < len(bins) && !math.IsNaN(bins[i+1].high) {
-			last = (b.low + b.high) / 2
-			if b.low == b.high {
-				last = b.low
-			}
-		}
+		last = b.last
 	}
 	if len(part) > 0 {
 		parts = append(parts, append(part, plotter.XY{X: end, Y: last}))
