@@ -273,6 +273,18 @@ func (b *Book) Alarms(ctx context.Context, q AlarmQuery) (page []Alarm, next str
 	if q.Severity != shedguard.SeverityCleared {
 		add("severity = ?", q.Severity)
 	}
+	if q.Subject != "" {
+		add("subject = ?", q.Subject)
+	}
+	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
+		return nil, "", fmt.Errorf("alarms: from %s, to %s: want from before to: %w", q.From.Format(time.RFC3339), q.To.Format(time.RFC3339), ErrInvalid)
+	}
+	// One index has all that the span needs.
+	if span := spanOf(&q); span != "" && q.Shed == "" {
+		add("num IN (SELECT num FROM alarms INDEXED BY alarms_span WHERE " + span + ")")
+	} else if span != "" {
+		add(span)
+	}
 	if q.Cursor != "" {
 		num, err := strconv.ParseInt(q.Cursor, 10, 64)
 		if err != nil || num < 1 {
@@ -304,6 +316,20 @@ func (b *Book) Alarms(ctx context.Context, q AlarmQuery) (page []Alarm, next str
 		return nil, "", fmt.Errorf("alarms: %w", err)
 	}
 	return page, next, nil
+}
+
+// spanOf is the condition that an alarm stood at some moment of the query's
+// span, "" when it has none.
+func spanOf(q *AlarmQuery) string {
+	const raised = "(CASE WHEN clock = 'unsynced' THEN received_at ELSE raised_at END)"
+	var all []string
+	if !q.To.IsZero() {
+		all = append(all, fmt.Sprintf("%s < %d", raised, millis(q.To)))
+	}
+	if !q.From.IsZero() {
+		all = append(all, fmt.Sprintf("(cleared = 0 OR cleared_at >= %d)", millis(q.From)))
+	}
+	return strings.Join(all, " AND ")
 }
 
 // Alarm is one alarm, or [ErrNotFound].
@@ -385,44 +411,46 @@ func (b *Book) Comment(ctx context.Context, id, by, comment string, at time.Time
 	return b.note(ctx, id, noteComment, by, comment, at)
 }
 
-func (b *Book) note(ctx context.Context, id, kind, by, text string, at time.Time) (Alarm, error) {
-	if by == "" || len(text) > MaxCommentBytes || !utf8.ValidString(text) {
-		return Alarm{}, fmt.Errorf("alarm %s: comment: want at most %d bytes of text, and a name: %w", id, MaxCommentBytes, ErrInvalid)
-	}
-	at = at.UTC().Truncate(time.Millisecond)
-	var (
-		l     life
-		fresh bool
-	)
-	err := b.tx(ctx, func(tx *sql.Tx) (err error) {
-		if l, err = findLife(ctx, tx, "WHERE alarm_id = ?", id); err != nil {
-			return err
-		}
-		if kind == noteAcknowledged {
-			if l.Acknowledged != nil {
-				if text == "" {
-					return nil
-				}
-				kind = noteComment
-			} else {
-				l.Acknowledged = &Acknowledgement{By: by, At: at, Comment: text}
-				if err := l.save(ctx, tx); err != nil {
-					return err
-				}
-			}
-		}
-		fresh = true
-		_, err = tx.ExecContext(ctx, "INSERT INTO alarm_notes (alarm_id, at, kind, by, text) VALUES (?, ?, ?, ?, ?)", id, millis(at), kind, by, text)
+func (b *Book) note(ctx context.Context, id, kind, by, text string, at time.Time) (a Alarm, err error) {
+	var fresh bool
+	err = b.tx(ctx, func(tx *sql.Tx) error {
+		a, fresh, err = noteIn(ctx, tx, id, kind, by, text, at)
 		return err
 	})
 	if err != nil {
 		return Alarm{}, fmt.Errorf("alarm %s: %s: %w", id, kind, err)
 	}
-	a := l.view()
 	if fresh {
 		b.changed(Change{Alarm: &a})
 	}
 	return a, nil
+}
+
+// noteIn writes a note; fresh says that it changed anything.
+func noteIn(ctx context.Context, tx *sql.Tx, id, kind, by, text string, at time.Time) (a Alarm, fresh bool, err error) {
+	if by == "" || len(text) > MaxCommentBytes || !utf8.ValidString(text) {
+		return a, false, fmt.Errorf("comment: want at most %d bytes of text, and a name: %w", MaxCommentBytes, ErrInvalid)
+	}
+	at = at.UTC().Truncate(time.Millisecond)
+	l, err := findLife(ctx, tx, "WHERE alarm_id = ?", id)
+	if err != nil {
+		return a, false, err
+	}
+	if kind == noteAcknowledged {
+		if l.Acknowledged != nil {
+			if text == "" {
+				return l.view(), false, nil
+			}
+			kind = noteComment
+		} else {
+			l.Acknowledged = &Acknowledgement{By: by, At: at, Comment: text}
+			if err := l.save(ctx, tx); err != nil {
+				return a, false, err
+			}
+		}
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO alarm_notes (alarm_id, at, kind, by, text) VALUES (?, ?, ?, ?, ?)", id, millis(at), kind, by, text)
+	return l.view(), true, err
 }
 
 // MaxEvidenceBytes bounds one picture of an alarm.

@@ -264,8 +264,12 @@ func TestAlarmPages(t *testing.T) {
 	const n = 23
 	for i := 1; i <= n; i++ {
 		put(t, b, alarmEvent(t, shedguard.EventAlarmRaised, i, i, func(a *shedguard.Alarm) {
+			a.RaisedAt = noon.Add(time.Duration(i) * time.Second)
 			if i%5 == 0 {
 				a.Severity, a.Level = shedguard.SeverityWarning, 4
+			}
+			if i == 7 {
+				a.Clock = shedguard.ClockUnsynced // then the receipt counts, an hour later
 			}
 		}))
 		if i%2 == 0 {
@@ -282,6 +286,12 @@ func TestAlarmPages(t *testing.T) {
 		"warnings":      {book.AlarmQuery{Severity: shedguard.SeverityWarning}, func(i int) bool { return i%5 == 0 }},
 		"open warnings": {book.AlarmQuery{State: book.AlarmOpen, Severity: shedguard.SeverityWarning, Shed: "shed-1"}, func(i int) bool { return i%10 == 5 }},
 		"of no shed":    {book.AlarmQuery{Shed: "shed-9"}, func(int) bool { return false }},
+		"of an outlet":  {book.AlarmQuery{Shed: "shed-1", Subject: "outlet/3"}, func(int) bool { return true }},
+		"of another":    {book.AlarmQuery{Subject: "outlet/4"}, func(int) bool { return false }},
+		"until":         {book.AlarmQuery{To: noon.Add(10 * time.Second)}, func(i int) bool { return i < 10 && i != 7 }},
+		"from":          {book.AlarmQuery{From: noon.Add(110 * time.Second)}, func(i int) bool { return i%2 == 1 || i >= 10 }},
+		"within":        {book.AlarmQuery{Shed: "shed-1", From: noon.Add(110 * time.Second), To: noon.Add(time.Hour)}, func(i int) bool { return i%2 == 1 && i != 7 || i%2 == 0 && i >= 10 }},
+		"an hour later": {book.AlarmQuery{Subject: "outlet/3", From: noon.Add(time.Hour), To: noon.Add(2 * time.Hour)}, func(i int) bool { return i%2 == 1 }},
 	}
 	for name, tt := range tests {
 		for _, limit := range []int{1, 4, 23, 500} {
@@ -318,7 +328,7 @@ func TestAlarmPages(t *testing.T) {
 			})
 		}
 	}
-	for name, q := range map[string]book.AlarmQuery{"cursor": {Cursor: "x"}, "limit": {Limit: 501}, "negative": {Limit: -1}, "state": {State: "sleeping"}} {
+	for name, q := range map[string]book.AlarmQuery{"cursor": {Cursor: "x"}, "limit": {Limit: 501}, "negative": {Limit: -1}, "state": {State: "sleeping"}, "span": {From: noon, To: noon}} {
 		if _, _, err := b.Alarms(t.Context(), q); !errors.Is(err, book.ErrInvalid) {
 			t.Errorf("bad %s: %v, want ErrInvalid", name, err)
 		}

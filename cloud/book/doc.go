@@ -18,6 +18,8 @@
 // # Caveats
 //
 // When a shed was last seen is exact in memory and written by
-// [Book.FlushSeen]; a crash loses at most what came since. A damaged file is never repaired or made anew by this package: [Open] says
-// what to do, a person decides. One program at a time opens a book.
+// [Book.FlushSeen]; a crash loses at most what came since. A damaged file is
+// never repaired or made anew by this package: [Open] says what to do, a person
+// decides. One collector at a time opens a book; a command of the same version
+// may change tokens beside it.
 package book

@@ -192,8 +192,15 @@ func (b *Book) DeadLetters(ctx context.Context, cursor string, limit int) (page 
 }
 
 // Audit keeps one deed of a person.
-func (b *Book) Audit(ctx context.Context, a AuditEntry) error {
-	_, err := b.write.ExecContext(ctx, "INSERT INTO audit (at, by, address, deed, target, detail) VALUES (?, ?, ?, ?, ?, ?)",
+func (b *Book) Audit(ctx context.Context, a AuditEntry) error { return audit(ctx, b.write, a) }
+
+// execer is a transaction or a pool.
+type execer interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}
+
+func audit(ctx context.Context, to execer, a AuditEntry) error {
+	_, err := to.ExecContext(ctx, "INSERT INTO audit (at, by, address, deed, target, detail) VALUES (?, ?, ?, ?, ?, ?)",
 		millis(a.At), valid(a.By), valid(a.Address), a.Deed, valid(a.Target), string(a.Detail))
 	if err != nil {
 		return fmt.Errorf("audit %s: %w", a.Deed, err)

@@ -119,6 +119,8 @@ type HistoryEntry struct {
 type AlarmQuery struct {
 	State    AlarmState         // empty: all
 	Shed     string             // empty: every shed
+	Subject  string             // as outlet/3; empty: every subject
+	From, To time.Time          // that stood at some moment of this span, To excluded; zero: without that end
 	Severity shedguard.Severity // cleared (0): every severity
 	Cursor   string             // next of the page before
 	Limit    int                // 1 to MaxPage; 0: DefaultPage
@@ -161,7 +163,7 @@ type AuditEntry struct {
 	At      time.Time       `json:"at"`
 	By      string          `json:"by"`
 	Address string          `json:"address" doc:"of the client"`
-	Deed    string          `json:"deed" doc:"login, login_refused, logout, acknowledge, comment, command, shed_changed"`
+	Deed    string          `json:"deed" doc:"login, login_refused, logout, acknowledge, comment, command, shed_changed, notify_test, token_created, token_revoked, token_refused"`
 	Target  string          `json:"target" doc:"alarm id, shed id, command id"`
 	Detail  json.RawMessage `json:"detail,omitempty"`
 }
