@@ -34,6 +34,7 @@ type server struct {
 	status  []int                    // what the next writes are answered instead
 	lines   []string
 	writes  int
+	hangUp  bool // ends every connection after one write, and says so
 	queries []string
 	csv     string
 }
@@ -75,6 +76,9 @@ func (s *server) write(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writes++
+	if s.hangUp {
+		w.Header().Set("Connection", "close")
+	}
 	if len(s.status) > 0 {
 		status := s.status[0]
 		s.status = s.status[1:]
@@ -202,6 +206,24 @@ func TestWhatIsNotThePointsFaultIsTriedAgain(t *testing.T) {
 	}
 	eventually(t, "an empty queue", func() bool { return s.Stats().Waiting == 0 })
 	if st := s.Stats(); st.Retries != 3 || st.RefusedLines != 0 || srv.distinct() != 12 {
+		t.Errorf("stats %+v, %d stored", st, srv.distinct())
+	}
+}
+
+// A connection that ends as announced is no restart.
+func TestAnnouncedEndSendsNothingAgain(t *testing.T) {
+	srv := newServer(t)
+	srv.hangUp = true
+	s := srv.store(t, "")
+	defer closed(t, s)
+	now := time.Now()
+	for i := range 10 {
+		if err := s.Append(t.Context(), []shedguard.Point{point("a", 1, now.Add(time.Duration(i)*time.Millisecond), 1)}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "an empty queue", func() bool { return s.Stats().Waiting == 0 })
+	}
+	if st := s.Stats(); st.Resent != 0 || st.Retries != 0 || st.Sent != 10 || srv.distinct() != 10 {
 		t.Errorf("stats %+v, %d stored", st, srv.distinct())
 	}
 }

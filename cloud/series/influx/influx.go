@@ -37,7 +37,7 @@ const (
 const (
 	DefaultAhead         = 10 * time.Minute
 	DefaultBehind        = 8 * 24 * time.Hour
-	DefaultSettle        = 10 * time.Second
+	DefaultSettle        = 30 * time.Second
 	DefaultTimeout       = 30 * time.Second
 	DefaultMaxSeries     = 2_000_000
 	DefaultSeriesPerShed = 20_000
@@ -192,13 +192,14 @@ func Open(opts Options) (*Store, error) {
 	// the database may have been restarted.
 	var dials atomic.Uint64
 	dialer := net.Dialer{Timeout: opts.Timeout, KeepAlive: 15 * time.Second}
-	writes := &http.Client{Timeout: opts.Timeout, Transport: &http.Transport{
+	watch := &watched{RoundTripper: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: opts.TLS, MaxConnsPerHost: 1, MaxIdleConnsPerHost: 1,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			dials.Add(1)
 			return dialer.DialContext(ctx, network, addr)
 		},
 	}}
+	writes := &http.Client{Timeout: opts.Timeout, Transport: watch}
 	s.client = client(&opts, opts.URL, writes)
 	s.reads = &http.Client{Timeout: opts.Timeout, Transport: &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: opts.TLS, MaxConnsPerHost: 8, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute,
@@ -213,12 +214,35 @@ func Open(opts Options) (*Store, error) {
 	s.sender = newSender(q, s.client.WriteAPIBlocking(opts.Org, opts.Bucket).WriteRecord, opts.Log)
 	s.sender.ping = func(ctx context.Context) error { return ping(ctx, writes, opts.URL) }
 	s.sender.dials = dials.Load
+	s.sender.ends = func() bool { return watch.ends.Swap(false) }
 	s.sender.settle = opts.Settle
 	s.sender.refused = filepath.Join(opts.Dir, "refused.lp")
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.work.Go(func() { s.sender.run(ctx) })
 	return s, nil
+}
+
+// watched notes whether an answer announced the end of its connection.
+type watched struct {
+	http.RoundTripper
+	ends atomic.Bool
+}
+
+// RoundTrip sends one request.
+func (w *watched) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := w.RoundTripper.RoundTrip(r)
+	if err == nil && resp.Close {
+		w.ends.Store(true)
+	}
+	return resp, err
+}
+
+// CloseIdleConnections is how http.Client ends the connection.
+func (w *watched) CloseIdleConnections() {
+	if c, ok := w.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
 }
 
 func client(opts *Options, addr string, c *http.Client) influxdb2.Client {

@@ -184,16 +184,16 @@ func stored(tb testing.TB, vm *victoriatest.Server) int {
 // what was appended. SHEDGUARD_TEST_OUTAGE lengthens the outage.
 func TestKilledDatabaseLosesNothing(t *testing.T) {
 	t.Parallel() // it mostly waits
-	outage := 3 * time.Second
+	outage, settle := 3*time.Second, 15*time.Second
 	if text := os.Getenv("SHEDGUARD_TEST_OUTAGE"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		outage = d
+		outage, settle = d, influx.DefaultSettle
 	}
 	vm := victoriatest.Start(t)
-	s := open(t, influx.Options{URL: vm.URL()})
+	s := open(t, influx.Options{URL: vm.URL(), Settle: settle})
 	defer closed(t, s)
 	stop := make(chan struct{})
 	appended := 0

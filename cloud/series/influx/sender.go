@@ -45,6 +45,7 @@ type sender struct {
 	write   func(ctx context.Context, lines ...string) error
 	ping    func(ctx context.Context) error // over the connection that writes use
 	dials   func() uint64                   // connections ever made for writes
+	ends    func() bool                     // the last answer announced the end of its connection
 	settle  time.Duration
 	refused string // the file for refused lines
 	log     *slog.Logger
@@ -131,10 +132,16 @@ func (s *sender) step(ctx context.Context) (more bool, err error) {
 		if err := s.ping(ctx); err != nil {
 			return false, fmt.Errorf("ping: %w", err)
 		}
+		if err := s.renew(ctx); err != nil {
+			return false, err
+		}
 		return s.settled(asked)
 	}
 	asked := time.Now()
 	if err := s.deliver(ctx, s.batch); err != nil {
+		return false, err
+	}
+	if err := s.renew(ctx); err != nil {
 		return false, err
 	}
 	m.at = time.Now()
@@ -146,6 +153,23 @@ func (s *sender) step(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	return true, nil
+}
+
+// renew makes the next connection at once when the server announced the end of
+// this one, as VictoriaMetrics does every two minutes: so short a gap is too
+// short for a restart, and what is unsettled need not be sent again.
+func (s *sender) renew(ctx context.Context) error {
+	if !s.ends() {
+		return nil
+	}
+	before := s.dials()
+	if err := s.ping(ctx); err != nil {
+		return fmt.Errorf("ping: %w", err)
+	}
+	if s.dialled == before && s.dials() == before+1 {
+		s.dialled++
+	}
+	return nil
 }
 
 // read fills the batch.

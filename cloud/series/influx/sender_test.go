@@ -95,7 +95,7 @@ func sending(t *testing.T, test func(r *records, d *database, s *sender, sleep f
 		wake := make(chan struct{}, 1)
 		s := &sender{
 			source: r, wake: wake, write: d.write, log: slog.New(slog.DiscardHandler), aside: map[uint64]bool{}, settle: 10 * time.Second,
-			points: r.points, confirm: r.confirm, ping: d.ping, dials: d.dialled,
+			points: r.points, confirm: r.confirm, ping: d.ping, dials: d.dialled, ends: func() bool { return false },
 			refused: filepath.Join(t.TempDir(), "refused.lp"),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
