@@ -31,15 +31,15 @@ const (
 
 type replayCmd struct {
 	File    string           `arg:"" type:"existingfile" help:"The recording: CSV with time_s and any of volts, amps, watts, or an export of Tasmota, Shelly or Home Assistant."`
-	Profile string           `default:"outlet-10a" placeholder:"NAME" help:"Shipped rules to replay with: outlet-5a, outlet-10a, outlet-16a."`
+	Profile string           `default:"outlet-10a" placeholder:"NAME" help:"Shipped rules to replay with: outlet-5a, outlet-10a, outlet-16a; ${default} unless given."`
 	Config  string           `short:"c" type:"existingfile" placeholder:"FILE" help:"Take the rules of an outlet of this configuration instead of a profile's."`
 	Outlet  int              `default:"1" placeholder:"N" help:"The outlet of --config."`
 	JSON    bool             `name:"json" help:"Write one JSON object a line; the last is the summary."`
 	Format  recording.Format `default:"auto" enum:"auto,csv,tasmota,shelly,homeassistant" help:"Shape of the recording: ${enum}."`
-	Channel int              `default:"1" placeholder:"N" help:"Channel or phase of a meter with several."`
+	Channel int              `default:"1" placeholder:"N" help:"Channel or phase of a meter with several; ${default} unless given."`
 	Plot    string           `type:"path" placeholder:"OUT.png" help:"Draw the curve with what was decided."`
 
-	Volts      float64       `default:"220" placeholder:"V" help:"Mains voltage where the recording has none."`
+	Volts      float64       `default:"220" placeholder:"V" help:"Mains voltage where the recording has none; ${default} unless given."`
 	Gap        time.Duration `placeholder:"DURATION" help:"Silence that counts as a gap; told from the recording unless given."`
 	MeterStale bool          `help:"Take a gap for a silent meter."`
 	ResetAfter time.Duration `placeholder:"DURATION" help:"Reset each trip so long after it, to judge the rest too; else the rest is only measured."`
