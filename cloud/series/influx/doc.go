@@ -17,10 +17,10 @@
 // VictoriaMetrics answers a write with 204 some seconds before the points are
 // on its disk and loses them when it is killed in between: a new series was
 // gone when the server was killed 8 s after its answer and there when it was
-// killed 12 s after (1.79.5). Points therefore stay in the queue for Options.Settle after the
-// answer, and are only let go when the connection that carried them still
-// stood after that time (30 s by default). On any failed write and on any new
-// connection that the server had not announced
+// killed 12 s after (1.79.5). Points therefore stay in the queue for
+// Options.Settle after the answer (30 s by default), and are only let go when
+// the connection that carried them still stood after that time. On any failed
+// write, and on any new connection that the server had not announced,
 // everything that has not settled is sent again. This needs a database that
 // stores a repeated point once: InfluxDB does, VictoriaMetrics with
 // -dedup.minScrapeInterval=1ms. [Store.Check] asks VictoriaMetrics for that
