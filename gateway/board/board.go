@@ -12,7 +12,6 @@ import (
 	"periph.io/x/conn/v3/physic"
 
 	"github.com/shedguard/shedguard/drivers/acs37800"
-	"github.com/shedguard/shedguard/drivers/mcp23017"
 	"github.com/shedguard/shedguard/drivers/pca9548"
 	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/actuate"
@@ -167,7 +166,7 @@ func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, e
 			continue
 		}
 		index[r.Name] = len(opts.Expanders)
-		opts.Expanders = append(opts.Expanders, &expander{name: r.Name, bus: bus, opts: outputs(cfg, r)})
+		opts.Expanders = append(opts.Expanders, &expander{name: r.Name, bus: bus, wiring: outputs(cfg, r)})
 	}
 	pin := func(p *config.Pin) actuate.Pin {
 		return actuate.Pin{Expander: index[p.Name], Pin: p.Pin, ActiveLow: activeLow(cfg, p)}
@@ -199,15 +198,15 @@ func activeLow(cfg *config.Config, p *config.Pin) bool {
 
 // outputs says which pins of an expander are used, and the levels at which all
 // of them are open.
-func outputs(cfg *config.Config, r *config.Expander) mcp23017.Opts {
-	opts := mcp23017.Opts{Addr: address(r.Address)}
+func outputs(cfg *config.Config, r *config.Expander) wiring {
+	w := wiring{chip: r.Chip, addr: address(r.Address)}
 	use := func(p *config.Pin) {
 		if p == nil || p.Name != r.Name {
 			return
 		}
-		opts.Outputs |= 1 << p.Pin
+		w.outputs |= 1 << p.Pin
 		if activeLow(cfg, p) {
-			opts.Initial |= 1 << p.Pin
+			w.initial |= 1 << p.Pin
 		}
 	}
 	for i := range cfg.Outlets {
@@ -215,7 +214,7 @@ func outputs(cfg *config.Config, r *config.Expander) mcp23017.Opts {
 	}
 	use(cfg.Siren)
 	use(cfg.Lamp)
-	return opts
+	return w
 }
 
 // OpenRelays writes every output of the configuration open, with as few bytes
@@ -253,11 +252,11 @@ func openOne(cfg *config.Config, r *config.Expander, bus i2c.Bus) error {
 	if bus == nil {
 		return fmt.Errorf("open relays %s: bus %s is not open", r.Name, r.Bus)
 	}
-	opts := outputs(cfg, r)
-	if opts.Outputs == 0 {
+	w := outputs(cfg, r)
+	if w.outputs == 0 {
 		return nil
 	}
-	if err := mcp23017.Open(bus, &opts); err != nil {
+	if err := w.open(bus); err != nil {
 		return fmt.Errorf("open relays %s: %w", r.Name, err)
 	}
 	return nil

@@ -219,6 +219,12 @@ func (c *checker) outputs(cfg *Config) {
 		}
 		c.reference(path+".name", p.Name, "relays", relayNames(cfg))
 		used[p.Name] = true
+		if last := lastPin(cfg, p.Name); p.Pin > last {
+			c.fault(path+".pin", strconv.Itoa(p.Pin), fmt.Sprintf("0 to %d, the pins of expander %s", last, p.Name))
+		}
+		if p.ActiveLow != nil && !*p.ActiveLow && sinksOnly(cfg, p.Name) {
+			c.fault(path+".active_low", "false", "true: this expander's outputs are high before anybody wrote them")
+		}
 		pin(path+".pin", fmt.Sprintf("%s pin %d", p.Name, p.Pin))
 	}
 	for i := range cfg.Outlets {
@@ -227,10 +233,29 @@ func (c *checker) outputs(cfg *Config) {
 	use("siren", cfg.Siren)
 	use("lamp", cfg.Lamp)
 	for i := range cfg.Relays {
+		if r := &cfg.Relays[i]; !r.ActiveLow && r.Chip == sinking {
+			c.fault(fmt.Sprintf("relays[%d].active_low", i), "false", "true: a "+sinking+" can only sink, and its outputs are high before anybody wrote them")
+		}
 		if name := cfg.Relays[i].Name; name != "" && !used[name] {
 			c.fault(fmt.Sprintf("relays[%d].name", i), show(name), "an expander that an outlet, the siren or the lamp uses")
 		}
 	}
+}
+
+// sinking is the expander whose outputs can only pull low, and are high after
+// power-on: a relay that closes on a high pin would be fed by it.
+const sinking = "pcf8574"
+
+func sinksOnly(cfg *Config, name string) bool {
+	return slices.ContainsFunc(cfg.Relays, func(r Expander) bool { return r.Name == name && r.Chip == sinking })
+}
+
+// lastPin is the highest pin of an expander.
+func lastPin(cfg *Config, name string) int {
+	if slices.ContainsFunc(cfg.Relays, func(r Expander) bool { return r.Name == name && r.Chip != "mcp23017" && r.Chip != "" }) {
+		return 7
+	}
+	return 15
 }
 
 // outlets checks each outlet by itself.

@@ -60,7 +60,7 @@ type Mux struct {
 // Expander is a chip whose pins drive relays.
 type Expander struct {
 	Name      string `yaml:"name" kind:"name" doc:"Name that outlets, siren and lamp use."`
-	Chip      string `yaml:"chip" base:"sensors" enum:"mcp23017" doc:"Part number."`
+	Chip      string `yaml:"chip" base:"sensors" enum:"mcp23017,pca9554,max7310,pcf8574" doc:"Part number."`
 	Bus       string `yaml:"bus" doc:"Name of the bus it sits on. Never behind a mux: nothing may stand between the program and a relay that must open."`
 	Address   int    `yaml:"address" min:"0x20" max:"0x27" doc:"7-bit I2C address."`
 	ActiveLow bool   `yaml:"active_low" doc:"Whether a low pin closes the relay. Pins that nothing uses stay inputs."`
@@ -69,7 +69,7 @@ type Expander struct {
 // Pin is one output of an expander.
 type Pin struct {
 	Name      string `yaml:"name" doc:"Name of the expander in relays."`
-	Pin       int    `yaml:"pin" min:"0" max:"15" doc:"Pin: GPA0 to GPA7 are 0 to 7, GPB0 to GPB7 are 8 to 15."`
+	Pin       int    `yaml:"pin" min:"0" max:"15" doc:"Pin: 0 to 7, or 0 to 15 where the chip has sixteen (MCP23017: GPA0 to GPA7 are 0 to 7, GPB0 to GPB7 are 8 to 15)."`
 	ActiveLow *bool  `yaml:"active_low,omitempty" doc:"Overrides active_low of the expander for this pin."`
 }
 

@@ -294,6 +294,8 @@ outlets:
 		"number 0":            {change("number: 2", "number: 0"), "outlets[1].number: 0: want a whole number, 1 to 256"},
 		"number huge":         {change("number: 2", "number: 99999999999999999999"), "outlets[1].number: 99999999999999999999: want a whole number, 1 to 256"},
 		"number a fraction":   {change("number: 2", "number: 2.5"), "outlets[1].number: 2.5: want a whole number, 1 to 256"},
+		"pin beyond chip":     {strings.Replace(replace("chip: mcp23017", "chip: max7310"), "pin: 0", "pin: 8", 1), "outlets[0].relay.pin: 8: want 0 to 7, the pins of expander k"},
+		"sinks only":          {replace("chip: mcp23017", "chip: pcf8574"), "relays[0].active_low: false: want true"},
 		"pin twice":           {change("pin: 1", "pin: 0"), "outlets[1].relay.pin: k pin 0: want a pin of its own: outlets[0].relay.pin has it already"},
 		"siren takes pin":     {small + "siren: {name: k, pin: 0}\n", "siren.pin: k pin 0: want a pin of its own"},
 		"unknown expander":    {change("{name: k, pin: 1}", "{name: kk, pin: 1}"), "outlets[1].relay.name: kk: want a name of relays: k"},
