@@ -48,7 +48,9 @@ type Broker struct {
 // On reports whether the collector runs its own broker.
 func (b *Broker) On() bool { return b.Listen != "" || b.TLSListen != "" }
 
-// MQTT is a broker outside the collector.
+// MQTT is a broker outside the collector. Group is for several collectors that
+// share the telemetry; one alone leaves it empty, because a broker may forget
+// shared subscriptions when it restarts.
 type MQTT struct {
 	URL          string `yaml:"url"`
 	ClientID     string `yaml:"client_id"`
@@ -105,7 +107,7 @@ func Default() *Config {
 	return &Config{
 		Data:     "/var/lib/shedcloud",
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
-		MQTT:     MQTT{ClientID: "shedcloud", Group: "shedcloud"},
+		MQTT:     MQTT{ClientID: "shedcloud"},
 		Series:   Series{Kind: SeriesEmbedded, Language: LanguagePromQL, QueueMB: 4 << 10, Settle: 10 * time.Second},
 		Presence: Presence{Trust: 90 * time.Second, Silent: time.Minute},
 		Keep:     Keep{Telemetry: 400 * day, TelemetryMB: 20 << 10, Events: 400 * day},
@@ -184,7 +186,7 @@ func (c *Config) Check() Faults {
 			"tcp://host:port or ssl://host:port, without user or password")
 	}
 	fault(!word(m.ClientID), "mqtt.client_id", quote(m.ClientID), "1 to 40 letters, digits, - or _; another one for each collector")
-	fault(!word(m.Group), "mqtt.group", quote(m.Group), "1 to 40 letters, digits, - or _; the same for all collectors that share the telemetry")
+	fault(m.Group != "" && !word(m.Group), "mqtt.group", quote(m.Group), "empty, or 1 to 40 letters, digits, - or _; the same for all collectors that share the telemetry")
 	pair("mqtt", m.CertFile, m.KeyFile)
 	fault((m.Username == "") != (m.PasswordFile == ""), "mqtt.username", quote(m.Username), "given together with password_file")
 	between := func(path string, d, from, to time.Duration) {

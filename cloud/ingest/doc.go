@@ -4,13 +4,19 @@
 // # Sessions
 //
 // A collector holds two persistent MQTT sessions. "<id>-book" subscribes to
-// status, alarm, event, reply and evidence of every shed; "<id>-series" has its
-// share of the telemetry ($share/<group>/…). Each has its own queue and its own
-// worker, so telemetry that cannot be stored never keeps an alarm waiting. A
+// status, alarm, event, reply and evidence of every shed; "<id>-series" to the
+// telemetry. Each has its own queue and its own worker, so telemetry that
+// cannot be stored never keeps an alarm waiting. A
 // third connection, "<id>-send", clean and without a subscription, carries
 // commands and acks: a broker that keeps one table of packet ids per client
 // (mochi-mqtt does) would otherwise take our own publish for an answer to a
 // delivery with the same id and forget that delivery.
+//
+// Several collectors with the same Options.Group split the telemetry
+// ($share/<group>/…). One alone must do without: Mosquitto forgets shared
+// subscriptions when it restarts and keeps the others (2.0.11: tried). What
+// gateways then send before the collector is back has no subscriber, is
+// acknowledged all the same, and is gone.
 //
 // # When a message counts as stored
 //

@@ -50,17 +50,14 @@ type watcher interface {
 	Telemetry(shed string, good, untimely int, at time.Time)
 }
 
-// The defaults of Options.
-const (
-	DefaultGroup  = "shedcloud"
-	DefaultWindow = 500
-)
+// DefaultWindow is the default of Options.Window.
+const DefaultWindow = 500
 
 // Options says where a collector gets messages and where it puts them.
 type Options struct {
 	Broker   string // tcp://host:port, ssl://host:port
 	ClientID string // the sessions are ClientID-book, ClientID-series and ClientID-send
-	Group    string // of the shared telemetry subscription; default DefaultGroup
+	Group    string // of collectors that share the telemetry; empty: this one takes all of it
 	Username string
 	Password string
 	TLS      *tls.Config // for ssl; nil for the machine's roots
@@ -102,9 +99,6 @@ func New(opts Options) (*Collector, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "tcp" && u.Scheme != "ssl") {
 		errs = append(errs, fmt.Errorf("broker: %q: want tcp://host:port or ssl://host:port", opts.Broker))
 	}
-	if opts.Group == "" {
-		opts.Group = DefaultGroup
-	}
 	if opts.Window == 0 {
 		opts.Window = DefaultWindow
 	}
@@ -129,7 +123,11 @@ func New(opts Options) (*Collector, error) {
 		shedguard.Topic("+", shedguard.ClassStatus), shedguard.Topic("+", shedguard.ClassAlarm), shedguard.Topic("+", shedguard.ClassEvent),
 		shedguard.Topic("+", shedguard.ClassReply), shedguard.Topic("+", shedguard.ClassEvidence)+"/+/+",
 	)
-	c.series = newLink(&c.opts, "series", "$share/"+opts.Group+"/"+shedguard.Topic("+", shedguard.ClassTelemetry))
+	telemetry := shedguard.Topic("+", shedguard.ClassTelemetry)
+	if opts.Group != "" {
+		telemetry = "$share/" + opts.Group + "/" + telemetry
+	}
+	c.series = newLink(&c.opts, "series", telemetry)
 	c.send = newLink(&c.opts, "send")
 	return c, nil
 }

@@ -340,3 +340,23 @@ func TestCommandWaitsForItsReply(t *testing.T) {
 		t.Errorf("after the end: %v, want %v", err, ingest.ErrNotConnected)
 	}
 }
+
+// What gateways send after the broker's restart and before the collector is
+// back is kept for it. With a shared subscription Mosquitto would not.
+func TestTelemetryOutlivesARestartOfTheBroker(t *testing.T) {
+	server := mosquittotest.Start(t)
+	with := func(s *fakeStore) ingest.Options {
+		return ingest.Options{Broker: "tcp://" + server.Addr(), ClientID: "shedcloud", Book: newBook(), Series: s}
+	}
+	first, stop := collect(t, with(newStore(false)))
+	eventually(t, "collector connects", first.Connected)
+	stop()
+	server.Restart()
+	g := connect(t, server.Addr(), "shed-1")
+	for i := range 5 {
+		g.say(shedguard.ClassTelemetry, line("shed-1", i, time.Now()))
+	}
+	s := newStore(false)
+	collect(t, with(s))
+	eventually(t, "telemetry comes", func() bool { n, _ := s.get(); return n == 5 })
+}
