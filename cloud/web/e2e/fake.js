@@ -73,6 +73,7 @@ export class Fake {
     this.signedIn = new Set()
     this.streams = new Set()
     this.log = []
+    this.asked = [] // every address of the API that was asked for
     this.nextId = 1000
     this.seq = 0
     this.ring = []
@@ -356,6 +357,7 @@ export class Fake {
     const url = new URL(req.url, 'http://fake')
     const path = url.pathname
     if (!path.startsWith('/api/')) return this.file(path, res)
+    this.asked.push(url)
     for (const [prefix, status] of this.fail) if (path.startsWith(prefix)) return this.problem(res, status, 'Service Unavailable', '')
     let body = ''
     for await (const chunk of req) body += chunk
@@ -438,7 +440,7 @@ export class Fake {
     if (![...this.notify.people, ...this.notify.channels].includes(data.name)) return this.problem(res, 404, 'Not Found', `notify: test "${data.name}": neither a person nor a channel`)
     const failed = this.testAnswer !== 204
     const channel = this.notify.channels.includes(data.name) ? data.name : 'wecom-duty'
-    this.deliver(data.name, 'test', [], 0, [[channel, failed ? 'failed' : 'sent', this.testDetail]], { state: failed ? 'failed' : 'sent', reason: this.testDetail })
+    this.deliver(data.name, 'test', [], 0, [[channel, failed ? 'failed' : 'sent', this.testDetail.replace(/^notify: test: /, '')]], { state: failed ? 'failed' : 'sent', reason: this.testDetail.replace(/^notify: test: /, '') })
     if (failed) return this.problem(res, this.testAnswer, 'Bad Gateway', this.testDetail)
     res.writeHead(204)
     res.end()

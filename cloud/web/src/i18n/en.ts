@@ -184,7 +184,6 @@ export const en = {
     ackTitle: 'Acknowledge this alarm?',
     ackText: 'You say that you have seen it and take care of it. It stays open until its cause is gone.',
     select: 'Select',
-    selectDone: 'Stop selecting',
     selectAll: 'Select all shown ({n})',
     selectNone: 'Select none',
     selectOne: 'Select: {what}',

@@ -186,7 +186,6 @@ export const zh: Messages = {
     ackTitle: '确认这条报警？',
     ackText: '表示您已看到并负责处理。原因消除之前，报警仍保持未解除。',
     select: '批量选择',
-    selectDone: '退出选择',
     selectAll: '全选已显示的（{n}）',
     selectNone: '全不选',
     selectOne: '选择：{what}',
