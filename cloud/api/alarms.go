@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -12,11 +13,14 @@ import (
 )
 
 type alarmsInput struct {
-	State    string `query:"state" default:"all" enum:"open,cleared,all"`
-	Shed     string `query:"shed" maxLength:"63" doc:"absent: every shed"`
-	Severity string `query:"severity" enum:"critical,major,minor,warning" doc:"absent: every severity"`
-	Cursor   string `query:"cursor" maxLength:"20" doc:"next of the page before"`
-	Limit    int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
+	State    string    `query:"state" default:"all" enum:"open,cleared,all"`
+	Shed     string    `query:"shed" maxLength:"63" doc:"absent: every shed"`
+	Subject  string    `query:"subject" maxLength:"200" doc:"as outlet/3; absent: every subject"`
+	Severity string    `query:"severity" enum:"critical,major,minor,warning" doc:"absent: every severity"`
+	From     time.Time `query:"from" doc:"that stood at this moment or later"`
+	To       time.Time `query:"to" doc:"that were raised before this moment"`
+	Cursor   string    `query:"cursor" maxLength:"20" doc:"next of the page before"`
+	Limit    int       `query:"limit" default:"50" minimum:"1" maximum:"500"`
 }
 
 type alarmsOutput struct {
@@ -49,6 +53,20 @@ type acknowledgeInput struct {
 	}
 }
 
+type acknowledgeAllInput struct {
+	Body struct {
+		IDs     []string `json:"ids" minItems:"1" maxItems:"500" uniqueItems:"true" doc:"alarm ids"`
+		Comment string   `json:"comment,omitempty" maxLength:"2000"`
+	}
+}
+
+type acknowledgeAllOutput struct {
+	Body struct {
+		Alarms  []book.Alarm `json:"alarms" doc:"as they are now"`
+		Missing []string     `json:"missing" doc:"ids that are not in the book"`
+	}
+}
+
 type commentInput struct {
 	AlarmPath
 	Body struct {
@@ -71,12 +89,13 @@ func (s *Server) alarmRoutes(api huma.API) {
 	handle(s, api, operation(http.MethodGet, "/alarms/{id}", "get-alarm", "One alarm with its history", http.StatusNotFound), s.alarm)
 	handle(s, api, operation(http.MethodPost, "/alarms/{id}/acknowledge", "acknowledge-alarm",
 		"Take note of an alarm. It neither clears the alarm nor resets a trip; the first one counts", http.StatusNotFound), s.acknowledge)
+	handle(s, api, operation(http.MethodPost, "/alarms/acknowledge", "acknowledge-alarms", "Take note of many alarms at once", http.StatusBadRequest), s.acknowledgeAll)
 	handle(s, api, operation(http.MethodPost, "/alarms/{id}/comment", "comment-alarm", "Leave a comment", http.StatusNotFound), s.comment)
 	handle(s, api, operation(http.MethodGet, "/alarms/{id}/evidence/{n}", "get-evidence", "One picture of an alarm, JPEG", http.StatusNotFound), s.evidence)
 }
 
 func (s *Server) alarms(ctx context.Context, in *alarmsInput) (*alarmsOutput, error) {
-	q := book.AlarmQuery{Shed: in.Shed, Cursor: in.Cursor, Limit: in.Limit}
+	q := book.AlarmQuery{Shed: in.Shed, Subject: in.Subject, From: in.From, To: in.To, Cursor: in.Cursor, Limit: in.Limit}
 	if in.State != "all" {
 		q.State = book.AlarmState(in.State)
 	}
@@ -112,6 +131,20 @@ func (s *Server) acknowledge(ctx context.Context, in *acknowledgeInput) (*alarmO
 		return nil, err
 	}
 	return &alarmOutput{Body: a}, s.audit(ctx, who(ctx).name, "acknowledge", in.ID, in.Body)
+}
+
+func (s *Server) acknowledgeAll(ctx context.Context, in *acknowledgeAllInput) (*acknowledgeAllOutput, error) {
+	by, at := who(ctx).name, time.Now()
+	out := &acknowledgeAllOutput{}
+	var err error
+	if out.Body.Alarms, out.Body.Missing, err = s.opts.Book.AcknowledgeAll(ctx, in.Body.IDs, by, in.Body.Comment, at); err != nil {
+		return nil, err
+	}
+	done := make([]string, len(out.Body.Alarms))
+	for i := range done {
+		done[i] = out.Body.Alarms[i].ID
+	}
+	return out, s.audit(ctx, by, "acknowledge", fmt.Sprintf("%d alarms", len(done)), map[string]any{"ids": done, "comment": in.Body.Comment})
 }
 
 func (s *Server) comment(ctx context.Context, in *commentInput) (*alarmOutput, error) {

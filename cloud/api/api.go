@@ -56,8 +56,9 @@ type Options struct {
 	Command func(ctx context.Context, shed string, c shedguard.Command) (shedguard.Reply, error)
 	// Health names what does not work; empty means healthy.
 	Health   func(ctx context.Context) map[string]error
-	Page     fs.FS // the built page with index.html, or nil
-	Secure   bool  // people come by https: the cookie is for https only
+	Prom     http.Handler // answers PromQL below /api/v1/prom, for who has a session or a token; nil when there is none
+	Page     fs.FS        // the built page with index.html, or nil
+	Secure   bool         // people come by https: the cookie is for https only
 	Version  string
 	Registry *prometheus.Registry // gets the API's own metrics; /metrics shows it
 	More     []prometheus.Gatherer
@@ -84,6 +85,7 @@ type Server struct {
 	sessions  *scs.SessionManager
 	byUser    *auth.Limiter
 	byAddress *auth.Limiter
+	badTokens *auth.Limiter // by address
 	hashing   chan struct{} // bounds the memory of password checks
 	streams   atomic.Int64
 	ended     chan struct{} // closed by EndStreams
@@ -110,6 +112,7 @@ func New(opts Options) (*Server, error) {
 		// forgotten every minute and half minute.
 		byUser:    auth.NewLimiter(10, time.Minute),
 		byAddress: auth.NewLimiter(30, 30*time.Second),
+		badTokens: auth.NewLimiter(30, 30*time.Second),
 		hashing:   make(chan struct{}, 2),
 		ended:     make(chan struct{}),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -117,7 +120,7 @@ func New(opts Options) (*Server, error) {
 			Buckets: []float64{.001, .005, .025, .1, .5, 2, 10},
 		}, []string{"method", "route", "status"}),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "shedcloud_logins_total", Help: "Attempts to log in, by outcome.",
+			Name: "shedcloud_logins_total", Help: "Attempts to log in and refused tokens, by outcome.",
 		}, []string{"outcome"}),
 		commands: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "shedcloud_commands_total", Help: "Commands given to gateways, by kind and outcome.",
@@ -145,7 +148,11 @@ func New(opts Options) (*Server, error) {
 			Name: "shedguard_session", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: opts.Secure, Persist: true,
 		},
 	}
-	s.handler = s.routes()
+	var err error
+	if s.handler, err = compressed(s.routes()); err != nil {
+		return nil, fmt.Errorf("api: compression: %w", err)
+	}
+	s.handler = s.guard(s.handler)
 	return s, nil
 }
 
@@ -164,6 +171,7 @@ func (s *Server) routes() http.Handler {
 	config.RejectUnknownQueryParameters = true
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"session": {Type: "apiKey", In: "cookie", Name: s.sessions.Cookie.Name, Description: "The cookie that POST /api/v1/login sets."},
+		byToken:   {Type: "http", Scheme: "bearer", Description: "A token that shedcloud token create made. It may read."},
 	}
 	api := humago.New(mux, config)
 	api.UseMiddleware(s.measure, s.admit(api))
@@ -172,6 +180,7 @@ func (s *Server) routes() http.Handler {
 	s.alarmRoutes(api)
 	s.notifyRoutes(api)
 	s.streamRoute(api)
+	mux.Handle(promPath+"/", s.prom())
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "no such path: "+r.Method+" "+r.URL.Path)
 	})
@@ -179,15 +188,22 @@ func (s *Server) routes() http.Handler {
 	metrics := promhttp.HandlerFor(append(prometheus.Gatherers{s.opts.Registry}, s.opts.More...), promhttp.HandlerOpts{})
 	mux.Handle("GET /metrics", onlyHere(metrics))
 	mux.Handle("/", servePage(s.opts.Page))
-	return s.guard(s.sessions.LoadAndSave(mux))
+	return s.sessions.LoadAndSave(mux)
 }
 
-// operation is what every operation has in common.
+// byToken is the name of the security scheme of tokens.
+const byToken = "token"
+
+// operation is what every operation has in common. A token may read.
 func operation(method, path, id, summary string, errs ...int) huma.Operation {
-	return huma.Operation{
+	op := huma.Operation{
 		Method: method, Path: "/api/v1" + path, OperationID: id, Summary: summary, MaxBodyBytes: bodyBytes,
 		Security: []map[string][]string{{"session": {}}}, Errors: append(errs, http.StatusUnauthorized),
 	}
+	if method == http.MethodGet {
+		op.Security = append(op.Security, map[string][]string{byToken: {}})
+	}
+	return op
 }
 
 // handle registers an operation. What its function returns as an error is

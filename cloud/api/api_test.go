@@ -3,6 +3,7 @@ package api_test
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -98,6 +100,11 @@ type rig struct {
 
 func newRig(tb testing.TB, page fstest.MapFS) *rig {
 	tb.Helper()
+	return newRigWith(tb, page, true)
+}
+
+func newRigWith(tb testing.TB, page fstest.MapFS, prom bool) *rig {
+	tb.Helper()
 	r := &rig{feed: live.New(16, time.Now()), store: &fakeStore{}, sender: &fakeSender{}, log: &bytes.Buffer{}}
 	var err error
 	if r.book, err = book.Open(tb.Context(), book.Options{Path: filepath.Join(tb.TempDir(), "book.db")}); err != nil {
@@ -129,6 +136,11 @@ func newRig(tb testing.TB, page fstest.MapFS) *rig {
 	}
 	if page != nil {
 		opts.Page = page
+	}
+	if prom {
+		opts.Prom = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.WriteString(w, r.URL.String())
+		})
 	}
 	if r.api, err = api.New(opts); err != nil {
 		tb.Fatal(err)
@@ -226,6 +238,16 @@ func (r *rig) fill(tb testing.TB) {
 	if _, err := r.book.PutEvent(ctx, e, noon.Add(time.Hour)); err != nil {
 		tb.Fatal(err)
 	}
+	for n, shed := range []string{"shed-1", "shed-2", "shed-2"} {
+		relay := shedguard.RelayOperated{Outlet: 3, Closed: true, Why: "command", Verified: true, Stamp: shedguard.Stamp{Clock: shedguard.ClockSynced, BootID: boot, Seq: uint64(10 + n)}}
+		e, err := shedguard.NewEvent(id(300+n), shedguard.Source(shed), shedguard.EventRelayOperated, "outlet/3", noon.Add(time.Duration(n)*time.Second), relay)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := r.book.PutEvent(ctx, e, noon.Add(time.Minute)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 	if err := r.book.PutEvidence(ctx, "shed-1", id(1), 0, []byte("\xff\xd8jpeg"), noon); err != nil {
 		tb.Fatal(err)
 	}
@@ -236,7 +258,7 @@ func (r *rig) fill(tb testing.TB) {
 
 // What a reader of the API gets, byte for byte.
 func TestGolden(t *testing.T) {
-	r := newRig(t, nil)
+	r := newRigWith(t, nil, false)
 	r.fill(t)
 	r.login(t)
 	r.reply = func(_ context.Context, shed string, c shedguard.Command) (shedguard.Reply, error) {
@@ -285,6 +307,17 @@ func TestGolden(t *testing.T) {
 		{name: "series-unknown-shed", path: "/sheds/shed-9/series?field=watts", status: 404},
 		{name: "dead-letters", path: "/dead-letters", status: 200},
 		{name: "dead-letters-bad-cursor", path: "/dead-letters?cursor=x", status: 400},
+		{name: "alarms-of-subject", path: "/alarms?shed=shed-1&subject=outlet%2F3&from=2026-03-01T12:30:00Z&to=2026-03-01T13:30:00Z&state=cleared", status: 200},
+		{name: "alarms-before", path: "/alarms?to=2026-03-01T12:00:00Z", status: 200},
+		{name: "alarms-bad-span", path: "/alarms?from=2026-03-01T13:00:00Z&to=2026-03-01T12:00:00Z", status: 400},
+		{name: "alarms-acknowledged", method: "POST", path: "/alarms/acknowledge", body: `{"ids":["` + id(2) + `","` + id(99) + `","` + id(3) + `"],"comment":"all seen"}`, status: 200, times: true},
+		{name: "alarms-acknowledged-bad", method: "POST", path: "/alarms/acknowledge", body: `{"ids":[],"comment":7}`, status: 422},
+		{name: "alarms-acknowledged-twice", method: "POST", path: "/alarms/acknowledge", body: `{"ids":["x","x"]}`, status: 422},
+		{name: "shed-events", path: "/sheds/shed-1/events", status: 200, times: true},
+		{name: "shed-events-paged", path: "/sheds/shed-2/events?limit=1", status: 200, times: true},
+		{name: "shed-events-bad-cursor", path: "/sheds/shed-1/events?cursor=x", status: 400},
+		{name: "shed-events-unknown-shed", path: "/sheds/shed-9/events", status: 404},
+		{name: "prom-elsewhere", path: "/prom/query?query=up", status: 404},
 		{name: "notify", path: "/notify", status: 200},
 		{name: "notify-test-unknown", method: "POST", path: "/notify/test", body: `{"name":"nobody"}`, status: 404},
 		{name: "notify-test-bad", method: "POST", path: "/notify/test", body: `{"name":""}`, status: 422},
@@ -409,12 +442,12 @@ func TestNotifyTest(t *testing.T) {
 func TestWithoutLogin(t *testing.T) {
 	r := newRig(t, nil)
 	r.fill(t)
-	for _, path := range []string{"/me", "/sheds", "/sheds/shed-1", "/sheds/shed-9", "/alarms", "/alarms/" + id(1), "/stream", "/dead-letters", "/audit", "/alarms/" + id(1) + "/evidence/0", "/sheds/shed-1/series?field=watts"} {
+	for _, path := range []string{"/me", "/sheds", "/sheds/shed-1", "/sheds/shed-9", "/alarms", "/alarms/" + id(1), "/stream", "/dead-letters", "/audit", "/notify", "/notify/deliveries", "/prom/query", "/sheds/shed-1/events", "/alarms/" + id(1) + "/evidence/0", "/sheds/shed-1/series?field=watts"} {
 		if status, body, _ := r.do(t, http.MethodGet, "/api/v1"+path, ""); status != http.StatusUnauthorized || !strings.Contains(body, "log in first") {
 			t.Errorf("GET %s: %d %s", path, status, body)
 		}
 	}
-	for _, path := range []string{"/logout", "/alarms/" + id(1) + "/acknowledge", "/alarms/" + id(1) + "/comment", "/sheds/shed-1/commands"} {
+	for _, path := range []string{"/logout", "/alarms/" + id(1) + "/acknowledge", "/alarms/" + id(1) + "/comment", "/sheds/shed-1/commands", "/notify/test", "/alarms/acknowledge", "/prom/query"} {
 		if status, body, _ := r.do(t, http.MethodPost, "/api/v1"+path, `{"kind":"stop","comment":"x"}`); status != http.StatusUnauthorized {
 			t.Errorf("POST %s: %d %s", path, status, body)
 		}
@@ -491,7 +524,7 @@ func TestGuard(t *testing.T) {
 	t.Run("headers", func(t *testing.T) {
 		_, _, h := r.do(t, http.MethodGet, "/api/v1/me", "")
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
+			"Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
 		} {
 			if !strings.Contains(h.Get(name), want) {
 				t.Errorf("%s: %q, want %q", name, h.Get(name), want)
@@ -541,14 +574,165 @@ func TestHealthMetricsOpenAPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &doc); err != nil || status != 200 || !strings.HasPrefix(doc.OpenAPI, "3.1") {
 		t.Fatalf("openapi: %d %v", status, err)
 	}
-	for path, method := range map[string]string{
-		"/api/v1/login": "post", "/api/v1/logout": "post", "/api/v1/me": "get", "/api/v1/sheds": "get", "/api/v1/sheds/{shed}": "patch",
-		"/api/v1/alarms": "get", "/api/v1/alarms/{id}": "get", "/api/v1/alarms/{id}/acknowledge": "post", "/api/v1/alarms/{id}/comment": "post",
-		"/api/v1/sheds/{shed}/commands": "post", "/api/v1/sheds/{shed}/series": "get", "/api/v1/stream": "get", "/api/v1/dead-letters": "get",
-	} {
-		if doc.Paths[path][method] == nil {
-			t.Errorf("openapi lacks %s %s", method, path)
+	source, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var documented, described []string
+	for _, found := range regexp.MustCompile(`(?m)(GET|POST|PATCH) +(/\S+)`).FindAllStringSubmatch(string(source), -1) {
+		documented = append(documented, strings.ToLower(found[1])+" /api/v1"+found[2])
+	}
+	for path, methods := range doc.Paths {
+		for method, op := range methods {
+			described = append(described, method+" "+path)
+			if readable := strings.Contains(fmt.Sprint(op), "token"); readable != (method == "get") {
+				t.Errorf("%s %s: a token may use it: %v", method, path, readable)
+			}
 		}
+	}
+	slices.Sort(documented)
+	slices.Sort(described)
+	if d := cmp.Diff(documented, described); d != "" {
+		t.Errorf("paths (-doc.go +openapi):\n%s", d)
+	}
+}
+
+// token makes one and returns its header.
+func (r *rig) token(t *testing.T, name string) string {
+	t.Helper()
+	token := auth.NewToken()
+	hash, _ := auth.HashToken(token)
+	if err := r.book.AddToken(t.Context(), book.Token{Name: name, Hash: hash, Scope: book.ScopeRead, CreatedAt: noon, CreatedBy: "root"}); err != nil {
+		t.Fatal(err)
+	}
+	return "Bearer " + token
+}
+
+// A token reads what is not for admins, and nothing else.
+func TestToken(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill(t)
+	grafana := r.token(t, "grafana")
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"GET", "/api/v1/me", "", 200},
+		{"GET", "/api/v1/sheds", "", 200},
+		{"GET", "/api/v1/alarms", "", 200},
+		{"GET", "/api/v1/prom/query?query=up", "", 200},
+		{"POST", "/api/v1/prom/api/v1/query", "", 200},
+		{"GET", "/api/v1/audit", "", 403},
+		{"GET", "/api/v1/notify", "", 403},
+		{"GET", "/api/v1/notify/deliveries", "", 403},
+		{"POST", "/api/v1/notify/test", `{"name":"duty"}`, 403},
+		{"POST", "/api/v1/alarms/" + id(1) + "/acknowledge", `{}`, 403},
+		{"POST", "/api/v1/alarms/acknowledge", `{"ids":["` + id(1) + `"]}`, 403},
+		{"POST", "/api/v1/sheds/shed-1/commands", `{"kind":"stop"}`, 403},
+		{"PATCH", "/api/v1/sheds/shed-1", `{"name":"x"}`, 403},
+		{"POST", "/api/v1/logout", "", 403},
+	} {
+		if status, body, _ := r.do(t, tt.method, tt.path, tt.body, "Authorization", grafana); status != tt.status {
+			t.Errorf("%s %s: %d %s, want %d", tt.method, tt.path, status, body, tt.status)
+		}
+	}
+	_, body, _ := r.do(t, http.MethodGet, "/api/v1/me", "", "Authorization", grafana)
+	if !strings.Contains(body, `"user":"token grafana"`) || !strings.Contains(body, `"role":"reader"`) {
+		t.Errorf("me: %s", body)
+	}
+	if _, body, _ := r.do(t, http.MethodGet, "/api/v1/prom/api/v1/query?query=up", "", "Authorization", grafana); body != "/api/v1/query?query=up" {
+		t.Errorf("prom was asked %q", body)
+	}
+	if all, err := r.book.Tokens(t.Context()); err != nil || time.Since(all[0].LastUsed) > time.Minute {
+		t.Errorf("last use: %+v, %v", all, err)
+	}
+	if err := r.book.RevokeToken(t.Context(), "grafana", "root", noon); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, header := r.do(t, http.MethodGet, "/api/v1/sheds", "", "Authorization", grafana); status != 401 || header.Get("WWW-Authenticate") != "Bearer" {
+		t.Errorf("revoked: %d", status)
+	}
+}
+
+// Who tries tokens is held back, and fills neither the book nor the log; who
+// has one is not.
+func TestBadTokensAreLimited(t *testing.T) {
+	r := newRig(t, nil)
+	good := r.token(t, "grafana")
+	r.login(t)
+	bad := []string{"Bearer " + auth.NewToken(), "Bearer", "Bearer x", "bearer  " + strings.Repeat("y", 9000), good[:len(good)-1]}
+	paths := []string{"/api/v1/sheds", "/api/v1/prom/query"}
+	for i := range 30 {
+		if status, body, _ := r.do(t, http.MethodGet, paths[i%2], "", "Authorization", bad[i%len(bad)]); status != 401 || !strings.Contains(body, "token is not known") {
+			t.Fatalf("attempt %d with %q: %d %s", i, bad[i%len(bad)], status, body)
+		}
+	}
+	for _, path := range paths {
+		if status, body, header := r.do(t, http.MethodGet, path, "", "Authorization", bad[0]); status != 429 || header.Get("Retry-After") == "" || header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("one too many on %s: %d %s", path, status, body)
+		}
+		if status, body, _ := r.do(t, http.MethodGet, path, "", "Authorization", good); status != 200 {
+			t.Errorf("the good one on %s: %d %s", path, status, body)
+		}
+		if status, _, _ := r.do(t, http.MethodGet, path, "", "Authorization", bad[0], "X-Forwarded-For", "10.0.0.7"); status != 401 {
+			t.Errorf("another address on %s: %d", path, status)
+		}
+	}
+	trail, err := r.book.AuditTrail(t.Context(), 500)
+	if err != nil || len(trail) != 34 || trail[0].Deed != "token_refused" || trail[0].Address != "10.0.0.7" {
+		t.Errorf("%d deeds, %v", len(trail), err)
+	}
+	if status, _, _ := r.do(t, http.MethodGet, "/api/v1/sheds", "", "Authorization", "Basic YTpi"); status != 200 {
+		t.Errorf("a session with what is for a proxy in front: %d", status)
+	}
+	for _, secret := range []string{bad[0], good} {
+		if strings.Contains(r.log.String(), strings.TrimPrefix(secret, "Bearer ")) {
+			t.Error("a token is in the log")
+		}
+	}
+}
+
+// Long answers are compressed for who takes that; the stream never is.
+func TestCompression(t *testing.T) {
+	long := strings.Repeat("long enough ", 500)
+	r := newRig(t, fstest.MapFS{"index.html": {Data: []byte("<!doctype html>" + long)}, "assets/a-1.js": {Data: []byte("//" + long)}, "assets/b-1.js": {Data: []byte("1")}})
+	r.fill(t)
+	r.login(t)
+	for path, want := range map[string]string{"/": "gzip", "/assets/a-1.js": "gzip", "/assets/b-1.js": "", "/api/v1/alarms": "gzip", "/api/v1/me": ""} {
+		_, plain, header := r.do(t, http.MethodGet, path, "", "Accept-Encoding", "identity")
+		if header.Get("Content-Encoding") != "" {
+			t.Errorf("%s: not asked for: %q", path, header.Get("Content-Encoding"))
+		}
+		_, body, header := r.do(t, http.MethodGet, path, "", "Accept-Encoding", "gzip, br")
+		if got := header.Get("Content-Encoding"); got != want {
+			t.Errorf("%s: encoding %q, want %q", path, got, want)
+			continue
+		}
+		if want == "gzip" {
+			z, err := gzip.NewReader(strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(z)
+			if err != nil || string(b) != plain || len(body) >= len(plain) || !strings.Contains(header.Get("Vary"), "Accept-Encoding") {
+				t.Errorf("%s: %d bytes of %d, Vary %q, %v", path, len(body), len(plain), header.Get("Vary"), err)
+			}
+		}
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.URL+"/api/v1/stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "gzip")
+	res, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Header.Get("Content-Encoding") != "" {
+		t.Error("the stream is compressed")
+	}
+	if err := res.Body.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -1,12 +1,34 @@
 // Package api is the collector's HTTP interface: the JSON API under /api/v1,
 // the stream of changes, the page, health and metrics.
 //
+// # Paths
+//
+// Below /api/v1, described in full by /openapi.json:
+//
+//	POST  /login                            POST  /logout
+//	GET   /me                               GET   /stream
+//	GET   /sheds                            GET   /sheds/{shed}
+//	PATCH /sheds/{shed}                     POST  /sheds/{shed}/commands
+//	GET   /sheds/{shed}/series              GET   /sheds/{shed}/events
+//	GET   /alarms                           POST  /alarms/acknowledge
+//	GET   /alarms/{id}                      POST  /alarms/{id}/acknowledge
+//	POST  /alarms/{id}/comment              GET   /alarms/{id}/evidence/{n}
+//	GET   /notify                           POST  /notify/test
+//	GET   /notify/deliveries                GET   /dead-letters
+//	GET   /audit
+//
+// Questions in PromQL are answered below /api/v1/prom, in the format of
+// Prometheus: see package promapi. Beside these: /healthz, /metrics, and the
+// page everywhere else.
+//
 // # Rules
 //
 // Errors are RFC 9457 problem details; what is wrong with a request is listed
 // member by member. Everything but login, /healthz and the page wants a
-// session, a cookie that scripts cannot read. A request of another site is
-// refused. Instants are RFC 3339 in UTC with milliseconds at most.
+// session, a cookie that scripts cannot read, or a token in the header
+// Authorization, which may only read, and not what is for admins. A request of
+// another site is refused. Instants are RFC 3339 in UTC with milliseconds at
+// most.
 //
 // # Commands
 //

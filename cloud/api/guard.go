@@ -3,21 +3,26 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/shedguard/shedguard/cloud/auth"
+	"github.com/shedguard/shedguard/cloud/book"
 )
 
-// contentPolicy lets the page load from here alone. Charts and maps set styles
-// on elements they make from text, which 'unsafe-inline' for styles allows.
-const contentPolicy = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; " +
-	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// contentPolicy lets the page load, run and style from here alone. Small
+// pictures may stand in its style sheets.
+const contentPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // guard is around every request: headers, other sites, long bodies, panics.
 func (s *Server) guard(next http.Handler) http.Handler {
@@ -54,6 +59,24 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		}()
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// compressed compresses answers of a kilobyte and more, but not the stream of
+// changes, each of which must leave at once. No answer holds a secret beside
+// what a stranger could put there, so that its length tells nothing.
+func compressed(next http.Handler) (http.Handler, error) {
+	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(1<<10), gzhttp.EnableZstd(false))
+	if err != nil {
+		return nil, err
+	}
+	zipped := wrap(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/v1/stream" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		zipped.ServeHTTP(w, r)
+	}), nil
 }
 
 // measure counts requests by route and outcome. The stream is left out: its
@@ -95,37 +118,131 @@ func addressOf(ctx context.Context) string {
 	return a
 }
 
-// admit lets a request through to an operation that wants a session only for
-// a user who has one.
+// refusal is why a request is not let through.
+type refusal struct {
+	status int
+	detail string
+	header http.Header
+}
+
+func (r *refusal) Error() string { return r.detail }
+
+// admit lets a request through to an operation that wants a session or a token
+// only for who has one.
 func (s *Server) admit(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		ctx = huma.WithValue(ctx, addressKey{}, clientAddress(ctx.RemoteAddr(), ctx.Header("X-Forwarded-For")))
-		if len(ctx.Operation().Security) == 0 {
+		address := clientAddress(ctx.RemoteAddr(), ctx.Header("X-Forwarded-For"))
+		ctx = huma.WithValue(ctx, addressKey{}, address)
+		op := ctx.Operation()
+		if len(op.Security) == 0 {
 			next(ctx)
 			return
 		}
-		name := s.sessions.GetString(ctx.Context(), sessionUser)
-		if name == "" {
-			s.refuse(api, ctx, huma.Error401Unauthorized("log in first"))
+		p, err := s.caller(ctx.Context(), ctx.Header("Authorization"))
+		if err == nil && p.role == RoleReader && !slices.ContainsFunc(op.Security, func(m map[string][]string) bool { _, ok := m[byToken]; return ok }) {
+			err = &refusal{status: http.StatusForbidden, detail: "a token may only read"}
+		}
+		if err == nil {
+			next(huma.WithValue(ctx, personKey{}, p))
 			return
 		}
-		u, err := s.opts.Book.User(ctx.Context(), name)
-		if err != nil {
-			s.refuse(api, ctx, s.problem(ctx.Context(), ctx.Operation().OperationID, err))
-			return
+		r, ok := errors.AsType[*refusal](err)
+		if !ok {
+			r = s.internal(ctx.Context(), op.OperationID, err)
 		}
-		next(huma.WithValue(ctx, personKey{}, person{name: u.Name, role: u.Role}))
+		for name := range r.header {
+			ctx.SetHeader(name, r.header.Get(name))
+		}
+		if err := huma.WriteErr(api, ctx, r.status, r.detail); err != nil {
+			s.opts.Log.DebugContext(ctx.Context(), "answer not written", slog.Any("err", err))
+		}
 	}
 }
 
-func (s *Server) refuse(api huma.API, ctx huma.Context, err error) {
-	status, text := http.StatusUnauthorized, "log in first"
-	if se, ok := err.(huma.StatusError); ok && se.GetStatus() != http.StatusNotFound { //nolint:errorlint // made by this package just now
-		status, text = se.GetStatus(), se.Error()
+// internal logs an error that is not the client's doing.
+func (s *Server) internal(ctx context.Context, operation string, err error) *refusal {
+	if ctx.Err() != nil { // the client went away, or the server ends
+		return &refusal{status: http.StatusServiceUnavailable, detail: "the request was given up"}
 	}
-	if err := huma.WriteErr(api, ctx, status, text); err != nil {
-		s.opts.Log.DebugContext(ctx.Context(), "answer not written", slog.Any("err", err))
+	s.opts.Log.ErrorContext(ctx, "request failed", slog.String("operation", operation), slog.Any("err", err))
+	return &refusal{status: http.StatusInternalServerError, detail: "internal error"}
+}
+
+// caller is who makes a request: the holder of a token, or of a session. Who
+// has neither gets a [refusal].
+func (s *Server) caller(ctx context.Context, authorization string) (person, error) {
+	scheme, token, _ := strings.Cut(authorization, " ")
+	if strings.EqualFold(scheme, "Bearer") { // what is for a proxy in front is not for here
+		return s.tokenHolder(ctx, strings.TrimSpace(token))
 	}
+	name := s.sessions.GetString(ctx, sessionUser)
+	u, err := book.User{}, book.ErrNotFound
+	if name != "" {
+		u, err = s.opts.Book.User(ctx, name)
+	}
+	if errors.Is(err, book.ErrNotFound) {
+		return person{}, &refusal{status: http.StatusUnauthorized, detail: "log in first"}
+	}
+	return person{name: u.Name, role: u.Role}, err
+}
+
+// tokenHolder is the program whose token it is. Bad tokens are counted by
+// address; while there are too many of them they are neither kept in the book
+// nor logged. A good one is never held back: it cannot be guessed.
+func (s *Server) tokenHolder(ctx context.Context, token string) (person, error) {
+	if hash, ok := auth.HashToken(token); ok {
+		t, err := s.opts.Book.Token(ctx, hash)
+		if now := time.Now(); err == nil && now.Sub(t.LastUsed) >= book.UsedEvery {
+			if err := s.opts.Book.TokenUsed(ctx, t.Name, now); err != nil { // reading goes on with a full disk
+				s.opts.Log.WarnContext(ctx, "use of a token not noted", slog.Any("err", err))
+			}
+		}
+		if !errors.Is(err, book.ErrNotFound) {
+			return person{name: "token " + t.Name, role: RoleReader}, err
+		}
+	}
+	address := addressOf(ctx)
+	if wait := s.badTokens.Take(address, time.Now()); wait > 0 {
+		s.logins.WithLabelValues("token_limited").Inc()
+		return person{}, &refusal{
+			http.StatusTooManyRequests, "too many wrong tokens: wait " + seconds(wait) + " s", http.Header{"Retry-After": {seconds(wait)}},
+		}
+	}
+	s.logins.WithLabelValues("token_refused").Inc()
+	s.opts.Log.WarnContext(ctx, "token refused", slog.String("address", address))
+	if err := s.audit(ctx, "token", "token_refused", "", nil); err != nil {
+		return person{}, err
+	}
+	return person{}, &refusal{http.StatusUnauthorized, "the token is not known", http.Header{"Www-Authenticate": {"Bearer"}}}
+}
+
+// promPath is where questions in PromQL are answered.
+const promPath = "/api/v1/prom"
+
+// prom lets users and holders of tokens ask in PromQL.
+func (s *Server) prom() http.Handler {
+	if s.opts.Prom == nil {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			writeProblem(w, http.StatusNotFound, "telemetry is kept in a database on another machine: ask that one")
+		})
+	}
+	answer := http.StripPrefix(promPath, s.opts.Prom)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := context.WithValue(r.Context(), addressKey{}, clientAddress(r.RemoteAddr, r.Header.Get("X-Forwarded-For")))
+		p, err := s.caller(ctx, r.Header.Get("Authorization"))
+		if err == nil {
+			answer.ServeHTTP(w, r.WithContext(context.WithValue(ctx, personKey{}, p)))
+			return
+		}
+		f, ok := errors.AsType[*refusal](err)
+		if !ok {
+			f = s.internal(ctx, "prom", err)
+		}
+		for name := range f.header {
+			w.Header().Set(name, f.header.Get(name))
+		}
+		writeProblem(w, f.status, f.detail)
+	})
 }
 
 // clientAddress is the address a request came from. What a proxy says is

@@ -16,8 +16,11 @@ import (
 	"github.com/shedguard/shedguard/cloud/book"
 )
 
-// RoleAdmin may do everything.
-const RoleAdmin = "admin"
+// The roles.
+const (
+	RoleAdmin  = "admin"  // may do everything
+	RoleReader = "reader" // of tokens: may read what is not for admins alone
+)
 
 // sessionUser is where a session keeps its user's name.
 const sessionUser = "user"
@@ -39,7 +42,7 @@ type loginInput struct {
 type meOutput struct {
 	Body struct {
 		User string `json:"user"`
-		Role string `json:"role" doc:"admin may do everything"`
+		Role string `json:"role" doc:"admin may do everything; reader, of a token, may read"`
 	}
 }
 
@@ -57,9 +60,8 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*none, error) {
 	for key, limiter := range map[string]*auth.Limiter{"user " + user: s.byUser, "address " + address: s.byAddress} {
 		if wait := limiter.Take(key, now); wait > 0 {
 			s.logins.WithLabelValues("limited").Inc()
-			seconds := fmt.Sprint(math.Ceil(wait.Seconds()))
-			return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests("too many wrong attempts: wait "+seconds+" s"),
-				http.Header{"Retry-After": {seconds}})
+			return nil, huma.ErrorWithHeaders(huma.Error429TooManyRequests("too many wrong attempts: wait "+seconds(wait)+" s"),
+				http.Header{"Retry-After": {seconds(wait)}})
 		}
 	}
 	u, ok, err := s.check(ctx, user, in.Body.Password)
@@ -83,6 +85,9 @@ func (s *Server) login(ctx context.Context, in *loginInput) (*none, error) {
 	s.logins.WithLabelValues("ok").Inc()
 	return nil, s.audit(ctx, u.Name, "login", u.Name, nil)
 }
+
+// seconds is a wait in whole seconds, not too short.
+func seconds(wait time.Duration) string { return fmt.Sprint(math.Ceil(wait.Seconds())) }
 
 // check reports whether the password is the user's.
 func (s *Server) check(ctx context.Context, user, password string) (book.User, bool, error) {

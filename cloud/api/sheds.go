@@ -90,6 +90,19 @@ type seriesBody struct {
 	Points [][4]float64      `json:"points" doc:"[start in ms since 1970, min, mean, max]; a bucket without values is left out"`
 }
 
+type shedLogInput struct {
+	ShedPath
+	Cursor string `query:"cursor" maxLength:"60" doc:"next of the page before"`
+	Limit  int    `query:"limit" default:"50" minimum:"1" maximum:"500"`
+}
+
+type shedLogOutput struct {
+	Body struct {
+		Events []book.LogEntry `json:"events" doc:"newest first"`
+		Next   string          `json:"next" doc:"cursor of the next page; empty on the last"`
+	}
+}
+
 type auditOutput struct {
 	Body struct {
 		Audit []book.AuditEntry `json:"audit"`
@@ -115,6 +128,8 @@ func (s *Server) shedRoutes(api huma.API) {
 	handle(s, api, operation(http.MethodPost, "/sheds/{shed}/commands", "command", "Command a shed's gateway and wait for its reply",
 		http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable, http.StatusGatewayTimeout), s.command)
 	handle(s, api, operation(http.MethodGet, "/sheds/{shed}/series", "get-series", "A field over time", http.StatusBadRequest, http.StatusNotFound), s.series)
+	handle(s, api, operation(http.MethodGet, "/sheds/{shed}/events", "list-shed-events", "What happened at a shed besides alarms: relays, sessions, commands, configurations",
+		http.StatusBadRequest, http.StatusNotFound), s.shedLog)
 	handle(s, api, operation(http.MethodGet, "/dead-letters", "list-dead-letters", "Messages that were refused, newest first", http.StatusBadRequest), s.deadLetters)
 	handle(s, api, operation(http.MethodGet, "/audit", "list-audit", "The newest deeds of people, newest first"), s.auditTrail)
 }
@@ -281,6 +296,13 @@ func (s *Server) series(ctx context.Context, in *seriesInput) (*seriesOutput, er
 		out.Body.Series = append(out.Body.Series, b)
 	}
 	return out, nil
+}
+
+func (s *Server) shedLog(ctx context.Context, in *shedLogInput) (*shedLogOutput, error) {
+	page, next, err := s.opts.Book.ShedLog(ctx, in.Shed, in.Cursor, in.Limit)
+	out := &shedLogOutput{}
+	out.Body.Events, out.Body.Next = page, next
+	return out, err
 }
 
 func (s *Server) deadLetters(ctx context.Context, in *deadLettersInput) (*deadLettersOutput, error) {

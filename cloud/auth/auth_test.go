@@ -112,3 +112,20 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	}
 }
+
+func TestToken(t *testing.T) {
+	one, two := auth.NewToken(), auth.NewToken()
+	h1, ok1 := auth.HashToken(one)
+	h2, ok2 := auth.HashToken(two)
+	if one == two || h1 == h2 || !ok1 || !ok2 || len(h1) != 64 || strings.Contains(h1, one) {
+		t.Errorf("%q %q: %q %q", one, two, h1, h2)
+	}
+	if again, _ := auth.HashToken(one); again != h1 {
+		t.Errorf("%q, then %q", h1, again)
+	}
+	for _, bad := range []string{"", "shedguard_", "shedguard_short", strings.TrimPrefix(one, "shedguard_"), one + strings.Repeat("x", 100)} {
+		if _, ok := auth.HashToken(bad); ok {
+			t.Errorf("%q can be a token", bad)
+		}
+	}
+}

@@ -148,21 +148,24 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: %v, want ErrInvalid", name, err)
 		}
 	}
-	for _, use := range []struct{ at, noted time.Duration }{{0, 0}, {9 * time.Minute, 0}, {10 * time.Minute, 10 * time.Minute}} {
-		if got, err := b.UseToken(t.Context(), "h1", noon.Add(use.at)); err != nil || got.Name != "grafana" || got.Scope != book.ScopeRead {
-			t.Errorf("UseToken: %+v, %v", got, err)
+	if got, err := b.Token(t.Context(), "h1"); err != nil || got != grafana {
+		t.Errorf("Token: %+v, %v, want %+v", got, err, grafana)
+	}
+	for at, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 0: time.Minute} {
+		if err := errors.Join(b.TokenUsed(t.Context(), "grafana", noon.Add(time.Minute)), b.TokenUsed(t.Context(), "grafana", noon.Add(at))); err != nil {
+			t.Fatal(err)
 		}
-		if all, err := b.Tokens(t.Context()); err != nil || len(all) != 1 || !all[0].LastUsed.Equal(noon.Add(use.noted)) {
-			t.Errorf("Tokens after a use at %v: %+v, %v", use.at, all, err)
+		if all, err := b.Tokens(t.Context()); err != nil || len(all) != 1 || !all[0].LastUsed.Equal(noon.Add(want)) {
+			t.Errorf("Tokens after a use at %v: %+v, %v", at, all, err)
 		}
 	}
-	if _, err := b.UseToken(t.Context(), "h2", noon); !errors.Is(err, book.ErrNotFound) {
+	if _, err := b.Token(t.Context(), "h2"); !errors.Is(err, book.ErrNotFound) {
 		t.Errorf("unknown: %v", err)
 	}
 	if err := b.RevokeToken(t.Context(), "grafana", "root", noon); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.UseToken(t.Context(), "h1", noon); !errors.Is(err, book.ErrNotFound) {
+	if _, err := b.Token(t.Context(), "h1"); !errors.Is(err, book.ErrNotFound) {
 		t.Errorf("revoked: %v", err)
 	}
 	if err := b.RevokeToken(t.Context(), "grafana", "root", noon); !errors.Is(err, book.ErrNotFound) {

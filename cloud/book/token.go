@@ -21,11 +21,12 @@ type Token struct {
 	Scope     string // [ScopeRead]
 	CreatedAt time.Time
 	CreatedBy string
-	LastUsed  time.Time // to ten minutes; zero for never
+	LastUsed  time.Time // to [UsedEvery]; zero for never
 }
 
-// usedEvery is how exact a token's last use is kept.
-const usedEvery = 10 * time.Minute
+// UsedEvery is how exact a token's last use is kept: who uses one calls
+// [Book.TokenUsed] when the last use is so old.
+const UsedEvery = 10 * time.Minute
 
 // AddToken keeps a token and the deed of who made it. A name that is taken
 // gives [ErrConflict].
@@ -57,20 +58,24 @@ func scanToken(scan func(...any) error) (t Token, err error) {
 	return t, err
 }
 
-// UseToken is the token of a hash, or [ErrNotFound], and notes that it was
-// used at now.
-func (b *Book) UseToken(ctx context.Context, hash string, now time.Time) (Token, error) {
+// Token is the token of a hash, or [ErrNotFound].
+func (b *Book) Token(ctx context.Context, hash string) (Token, error) {
 	t, err := scanToken(b.read.QueryRowContext(ctx, tokenQuery+"WHERE hash = ?", hash).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
-	}
-	if err == nil && now.Sub(t.LastUsed) >= usedEvery {
-		_, err = b.write.ExecContext(ctx, "UPDATE api_tokens SET last_used = ? WHERE hash = ?", millis(now), hash)
 	}
 	if err != nil {
 		return Token{}, fmt.Errorf("token: %w", err)
 	}
 	return t, nil
+}
+
+// TokenUsed notes when a token was used.
+func (b *Book) TokenUsed(ctx context.Context, name string, at time.Time) error {
+	if _, err := b.write.ExecContext(ctx, "UPDATE api_tokens SET last_used = max(last_used, ?) WHERE name = ?", millis(at), name); err != nil {
+		return fmt.Errorf("note the use of token %s: %w", name, err)
+	}
+	return nil
 }
 
 // Tokens lists every token by name.
