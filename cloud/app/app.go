@@ -220,9 +220,13 @@ func (a *App) startAPI(feed *live.Feed) (err error) {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
+	prom, err := a.prom()
+	if err != nil {
+		return err
+	}
 	c := a.opts.Config
 	if a.api, err = api.New(api.Options{
-		Book: a.book, Series: a.series, Feed: feed, Notify: a.notify, Command: a.command, Health: a.health, Page: a.opts.Page,
+		Book: a.book, Series: a.series, Feed: feed, Notify: a.notify, Command: a.command, Health: a.health, Prom: prom, Page: a.opts.Page,
 		Secure: c.HTTP.CertFile != "" || c.HTTP.BehindTLSProxy, Version: a.opts.Version,
 		Registry: reg, More: []prometheus.Gatherer{a.series.Metrics()}, NewID: newID, Log: a.opts.Log.With("part", "api"),
 	}); err != nil {

@@ -272,6 +272,11 @@ func TestFromGatewayToPerson(t *testing.T) {
 		t.Errorf("series: %d %s", status, body)
 	}
 
+	r.until(t, "answered in PromQL", func() bool {
+		_, body := r.ask(t, http.MethodGet, "/api/v1/prom/api/v1/query?query=outlet_watts", "", nil)
+		return strings.Contains(body, `"389.25"`) && strings.Contains(body, `"outlet":"3"`)
+	})
+
 	alarmID := ulid.Make().String()
 	e := g.alarm(t, shedguard.EventAlarmRaised, alarmID, 1)
 	select {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/shedguard/shedguard/cloud/series"
 	"github.com/shedguard/shedguard/cloud/series/embedded"
 	"github.com/shedguard/shedguard/cloud/series/influx"
+	"github.com/shedguard/shedguard/cloud/series/promapi"
 )
 
 // store is a series store with its counters.
@@ -55,6 +58,23 @@ func openInflux(c *config.Config, log *slog.Logger) (store, error) {
 		return nil, fmt.Errorf("series: %w", err)
 	}
 	return s, nil
+}
+
+// promTimeout is less than what the server takes to write an answer.
+const promTimeout = 20 * time.Second
+
+// prom answers PromQL from the store in a folder; nil with a database on
+// another machine, which answers by itself. Every user may see every shed, and
+// so may a token.
+func (a *App) prom() (http.Handler, error) {
+	own, ok := a.series.(*embedded.Store)
+	if !ok {
+		return nil, nil //nolint:nilnil // the API knows what no handler means
+	}
+	return promapi.New(promapi.Options{
+		Store: own, Timeout: promTimeout, Log: a.opts.Log.With("part", "prom"),
+		Sheds: func(*http.Request) ([]string, bool) { return nil, true },
+	})
 }
 
 // checkSeries asks a database on another machine whether it keeps points as

@@ -56,6 +56,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Collect from gateways and serve the page until told to stop (SIGTERM or Ctrl-C)."`
 	Check   checkCmd   `cmd:"" help:"Read a configuration and the files it names, and list every fault in them."`
 	Notify  notifyCmd  `cmd:"" help:"Messages to people."`
+	Token   tokenCmd   `cmd:"" help:"Access of programs, as Grafana, to the API."`
 	Version versionCmd `cmd:"" help:"Tell the version."`
 }
 
