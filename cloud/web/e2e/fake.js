@@ -168,8 +168,16 @@ export class Fake {
   }
 
   event(shed, type, data, age, subject = data.outlet ? `outlet/${data.outlet}` : 'shed') {
-    const e = { id: ulid(this.nextId++), type: `shedguard.${type}`, subject, time: this.ago(age), data }
+    const e = { id: ulid(this.nextId++), type, subject, at: this.ago(age), received_at: this.ago(age), data }
     this.events.get(shed).unshift(e)
+    return e
+  }
+
+  /** A command that was given from the page, and what the gateway then says about it once more. */
+  given(shed, kind, args, by, reply, age) {
+    const e = { id: ulid(this.nextId++), type: 'command', subject: '', at: this.ago(age), received_at: this.ago(age), kind, by, data: args, reply }
+    this.events.get(shed).unshift(e)
+    if (reply) this.event(shed, 'command.done', { command_id: e.id, kind, by, ok: reply.ok, code: reply.code }, age - 40)
     return e
   }
 
@@ -189,9 +197,9 @@ export class Fake {
     }
     this.event(shed, 'relay.operated', { outlet: 3, closed: false, why: 'overcurrent', sample_to_relay: 4_183, verified: true }, 780_000)
     this.event(shed, 'session.ended', { outlet: 3, by: 'plug', phase: 'tripped', reason: 'Other', begun_at: at(5_400_000), ended_at: at(780_000), energy_wh: 412.4, peak_watts: 3104 }, 779_900)
-    this.event(shed, 'command.done', { command_id: ulid(1), kind: 'reset_trip', by: 'admin', ok: false, code: 'cause_stands' }, 600_000)
+    this.given(shed, 'reset_trip', { outlet: 3 }, 'admin', { at: at(599_000), ok: false, code: 'cause_stands', text: 'overcurrent: 13.8 A, limit 10 A' }, 600_000)
     this.event(shed, 'session.phase', { outlet: 8, by: 'plug', phase: 'suspended', energy_wh: 96.2 }, 65_000)
-    this.event(shed, 'command.done', { command_id: ulid(2), kind: 'start', by: '王建国', ok: true }, 30_000)
+    this.given(shed, 'start', { outlet: 4 }, '王建国', { at: at(29_000), ok: true }, 30_000)
   }
 
   ago(ms) {
@@ -405,6 +413,7 @@ export class Fake {
 
   command(req, res, s, { kind, args }) {
     this.log.push({ shed: s.shed, kind, args })
+    if (s.state !== 'offline' && !this.commandStatus) this.given(s.shed, kind, args, this.user, { at: this.ago(0), ok: !this.refusal, code: this.refusal?.code }, 0)
     if (s.state === 'offline') return this.problem(res, 409, 'Conflict', 'gateway offline')
     if (this.commandStatus) return this.problem(res, this.commandStatus, 'Gateway Timeout', 'no reply')
     setTimeout(() => {
@@ -455,7 +464,7 @@ export class Fake {
         a.acknowledged = { by: this.user, at: this.ago(0), comment: data.comment ?? '' }
         this.publish('alarm', a)
       }
-      return this.json(req, res, { alarms: this.alarms.filter((a) => data.ids.includes(a.alarm_id)) })
+      return this.json(req, res, { alarms: this.alarms.filter((a) => data.ids.includes(a.alarm_id)), missing: [] })
     }
     if (!id) {
       const q = url.searchParams

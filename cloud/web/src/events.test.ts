@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ShedEvent } from './api/types'
-import { eventLine } from './events'
+import { eventLine, withoutEchoes } from './events'
 import { i18n } from './i18n'
 import { prefs, type Locale } from './prefs'
 
@@ -11,7 +11,7 @@ function speak(locale: Locale) {
 afterEach(() => speak('en'))
 
 function event(type: string, data: Record<string, unknown> = {}, subject = 'outlet/3'): ShedEvent {
-  return { id: 'E', type: `shedguard.${type}`, subject, time: '2026-11-23T08:00:00.000Z', data }
+  return { id: 'E', type, subject, at: '2026-11-23T08:00:00.000Z', data }
 }
 
 describe('a line of the shed log', () => {
@@ -50,6 +50,24 @@ describe('a line of the shed log', () => {
       '3 号插座：充电结束，已拔出 · 1.24 kWh · 2 小时 5 分钟 · 峰值 312 W',
     ],
     'a trip ends a session': [event('session.ended', { ...ended, phase: 'tripped', peak_watts: 0 }), 'bad', 'Outlet 3: session ended, tripped · 1.24 kWh · 2 h 5 min', '3 号插座：充电结束，跳闸 · 1.24 kWh · 2 小时 5 分钟'],
+    'an order given here, done': [
+      { ...event('command', { outlet: 3 }, ''), kind: 'reset_trip', by: 'wang', reply: { at: '', ok: true } },
+      'good',
+      'Reset outlet 3: done · by wang',
+      '复位 3 号插座：已执行 · 操作人 wang',
+    ],
+    'an order given here, refused': [
+      { ...event('command', { outlet: 3, max_wh: 500 }, ''), kind: 'start', by: 'wang', reply: { at: '', ok: false, code: 'clock_unsynced', text: 'clock: unsynced' } },
+      'warn',
+      'Start outlet 3: refused · clock not set · by wang',
+      '启动 3 号插座：被拒绝 · 时钟未校准 · 操作人 wang',
+    ],
+    'an order given here, without an answer': [
+      { ...event('command', {}, ''), kind: 'self_test', by: 'wang' },
+      'warn',
+      'Self-test: no answer · by wang',
+      '自检：没有答复 · 操作人 wang',
+    ],
     'an order done': [event('command.done', { kind: 'reset_trip', by: 'wang', ok: true }, 'shed'), 'good', 'Reset: done · by wang', '复位：已执行 · 操作人 wang'],
     'an order refused': [
       event('command.done', { kind: 'reset_trip', by: 'wang', ok: false, code: 'cause_stands' }, 'shed'),
@@ -78,12 +96,19 @@ describe('a line of the shed log', () => {
   }
 
   it('lives with data that is missing or of another kind', () => {
-    for (const type of ['relay.operated', 'session.begun', 'session.phase', 'session.ended', 'command.done', 'config.applied', 'config.refused', 'worker.restarted', '', 'x']) {
+    for (const type of ['relay.operated', 'session.begun', 'session.phase', 'session.ended', 'command.done', 'config.applied', 'config.refused', 'worker.restarted', 'command', '', 'x']) {
       for (const data of [undefined, null, {}, { outlet: '3', faults: 7, by: 1, phase: null, energy_wh: 'NaN', hash: {} }]) {
-        const line = eventLine({ id: 'E', type: `shedguard.${type}`, time: '', data: data as never })
+        const line = eventLine({ id: 'E', type, at: '', data: data as never })
         expect(line.text).not.toContain('undefined')
         expect(line.more).not.toContain('undefined')
       }
     }
   })
+})
+
+it('withoutEchoes leaves out what the gateway says about an order of the log, nothing else', () => {
+  const done = (id: string) => ({ ...event('command.done', { command_id: id }), id: `done ${id}` })
+  const given = { ...event('command', {}), id: 'A' }
+  const log = [done('A'), given, done('of another program'), event('relay.operated')]
+  expect(withoutEchoes(log)).toEqual([given, done('of another program'), event('relay.operated')])
 })

@@ -66,12 +66,19 @@ function session(what: string, d: Data, n: number): Line {
   }
 }
 
-function command(d: Data): Line {
-  const kind = named('commands', str(d.kind))
-  const code = str(d.code)
-  if (d.ok === true) return { glyph: 'check', tone: 'good', text: t('events.commandDone', { kind }), more: t('events.by', { by: str(d.by) }) }
-  const reason = te(`events.codes.${code}`, 'en') ? t(`events.codes.${code}`) : code
-  return { glyph: 'cross', tone: 'warn', text: t('events.commandRefused', { kind }), more: join(reason, t('events.by', { by: str(d.by) })) }
+/** Without an answer it is not known whether the gateway did it. */
+function command(kind: string, n: number, by: string, answer: { ok: boolean; code?: string } | undefined): Line {
+  const what = n > 0 ? t('events.commandAt', { kind: named('commands', kind), n }) : named('commands', kind)
+  const who = by && t('events.by', { by })
+  if (!answer) return { glyph: 'question', tone: 'warn', text: t('events.commandUnanswered', { what }), more: who }
+  if (answer.ok) return { glyph: 'check', tone: 'good', text: t('events.commandDone', { what }), more: who }
+  return { glyph: 'cross', tone: 'warn', text: t('events.commandRefused', { what }), more: join(answer.code && named('codes', answer.code), who) }
+}
+
+/** A command that was given here stands for itself; that the gateway says the same once more is left out. */
+export function withoutEchoes(log: ShedEvent[]): ShedEvent[] {
+  const given = new Set(log.filter((e) => e.type === 'command').map((e) => e.id))
+  return log.filter((e) => e.type !== 'command.done' || !given.has(str(e.data?.command_id)))
 }
 
 function config(what: string, d: Data): Line {
@@ -85,7 +92,7 @@ function config(what: string, d: Data): Line {
 export function eventLine(e: ShedEvent): Line {
   const d = e.data ?? {}
   const n = num(d.outlet) ?? 0
-  const [group = '', what = ''] = e.type.replace(/^shedguard\./, '').split('.')
+  const [group = '', what = ''] = e.type.split('.')
   switch (group) {
     case 'relay':
       if (what === 'operated') return relay(d, n)
@@ -94,7 +101,8 @@ export function eventLine(e: ShedEvent): Line {
       if (what === 'begun' || what === 'phase' || what === 'ended') return session(what, d, n)
       break
     case 'command':
-      if (what === 'done') return command(d)
+      if (what === 'done') return command(str(d.kind), 0, str(d.by), { ok: d.ok === true, code: str(d.code) })
+      if (what === '') return command(e.kind ?? '', n, e.by ?? '', e.reply ?? undefined)
       break
     case 'config':
       if (what === 'applied' || what === 'refused') return config(what, d)
@@ -103,5 +111,5 @@ export function eventLine(e: ShedEvent): Line {
       if (what === 'restarted') return { glyph: 'diamond', tone: 'warn', text: t('events.worker'), more: subjectText(e.subject ?? '') }
       break
   }
-  return { glyph: 'info', tone: 'plain', text: e.type.replace(/^shedguard\./, ''), more: e.subject ? subjectText(e.subject) : '' }
+  return { glyph: 'info', tone: 'plain', text: e.type, more: e.subject ? subjectText(e.subject) : '' }
 }

@@ -170,13 +170,20 @@ export interface DeliveryPage {
   next?: string | null
 }
 
-/** One entry of a shed's log: an event as the gateway sent it. */
+/** One entry of a shed's log: an event of its gateway, or a command that was given here. */
 export interface ShedEvent {
   id: string
+  at: string
+  /** "command", or an event's type without its first word: "relay.operated". */
   type: string
   subject?: string
-  time: string
+  /** Of a command. */
+  kind?: string
+  by?: string
+  /** Of the event; the arguments of a command. */
   data?: Record<string, unknown> | null
+  /** Of a command; absent until the gateway has answered. */
+  reply?: { at: string; ok: boolean; code?: string; text?: string } | null
 }
 
 export interface EventPage {
