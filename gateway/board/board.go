@@ -9,11 +9,8 @@ import (
 	"time"
 
 	"periph.io/x/conn/v3/i2c"
-	"periph.io/x/conn/v3/physic"
 
-	"github.com/shedguard/shedguard/drivers/acs37800"
 	"github.com/shedguard/shedguard/drivers/pca9548"
-	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/poll"
@@ -117,40 +114,18 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 	if err != nil {
 		return poll.Point{}, fmt.Errorf("meter: %w", err)
 	}
-	dev, err := acs37800.New(bus, &acs37800.Opts{
-		Addr:      address(o.Meter.Address),
-		RangeAmps: o.Meter.RangeAmps,
-		Divider:   o.Meter.Divider,
-		Volts:     acs37800.Trim(o.Meter.Volts),
-		Amps:      acs37800.Trim(o.Meter.Amps),
-		Watts:     acs37800.Trim(o.Meter.Watts),
-	})
-	if err != nil {
-		return poll.Point{}, fmt.Errorf("meter: %w", err)
-	}
+	m := &meter{outlet: o.Number, bus: bus, of: &o.Meter}
 	every := time.Second / time.Duration(p.Hz)
-	point := poll.Point{Outlet: o.Number, Meter: &meter{outlet: o.Number, dev: dev}, Every: every}
+	point := poll.Point{Outlet: o.Number, Meter: m, Every: every}
 	if o.Thermometer == nil {
 		return point, nil
 	}
 	if bus, err = at(&o.Thermometer.Place); err != nil {
 		return poll.Point{}, fmt.Errorf("thermometer: %w", err)
 	}
-	point.Thermometer = &thermometer{outlet: o.Number, bus: bus, opts: thermometerOpts(o)}
+	point.Thermometer = &thermometer{outlet: o.Number, bus: bus, of: o}
 	point.ThermometerEvery = max(p.ThermometerEvery, every)
 	return point, nil
-}
-
-// thermometerOpts makes the alert pin of the chip follow the limits of the
-// outlet, for boards that wire it to the coil enable.
-func thermometerOpts(o *config.Outlet) tmp102.Opts {
-	opts := *tmp102.DefaultOpts()
-	opts.Addr = address(o.Thermometer.Address)
-	if l := &o.Limits.OverTemperature; l.Enabled {
-		opts.High = physic.ZeroCelsius + physic.Temperature(l.LimitCelsius*float64(physic.Celsius))
-		opts.Low = min(physic.ZeroCelsius+physic.Temperature(l.ResetCelsius*float64(physic.Celsius)), opts.High-physic.Celsius)
-	}
-	return opts
 }
 
 // newRelays makes the drivers of the expanders and says what is wired to them.

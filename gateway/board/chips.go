@@ -5,14 +5,10 @@ import (
 	"fmt"
 
 	"periph.io/x/conn/v3/i2c"
-	"periph.io/x/conn/v3/physic"
 
-	"github.com/shedguard/shedguard"
-	"github.com/shedguard/shedguard/drivers/acs37800"
 	"github.com/shedguard/shedguard/drivers/mcp23017"
 	"github.com/shedguard/shedguard/drivers/pca9554"
 	"github.com/shedguard/shedguard/drivers/pcf8574"
-	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/poll"
 )
@@ -25,54 +21,6 @@ var (
 	_ poll.Thermometer = (*thermometer)(nil)
 	_ actuate.Expander = (*expander)(nil)
 )
-
-// meter is an ACS37800 as poll reads it.
-type meter struct {
-	outlet int
-	dev    *acs37800.Dev
-	m      acs37800.Measurement
-}
-
-// Read fills r. On an error r is left as it was.
-func (m *meter) Read(r *shedguard.Reading) error {
-	if err := m.dev.Sense(&m.m); err != nil {
-		return fmt.Errorf("outlet %d: meter: %w", m.outlet, err)
-	}
-	r.Volts = float64(m.m.Volts) / float64(physic.Volt)
-	r.Amps = float64(m.m.Amps) / float64(physic.Ampere)
-	r.Watts = float64(m.m.Watts) / float64(physic.Watt)
-	r.PowerFactor = m.m.PowerFactor
-	r.Hertz = 0 // the chip does not give it
-	r.Raw = m.m.Raw
-	return nil
-}
-
-// thermometer is a TMP102 as poll reads it. The chip is set up by the first
-// read that reaches it.
-type thermometer struct {
-	outlet int
-	bus    i2c.Bus
-	opts   tmp102.Opts
-	dev    *tmp102.Dev
-}
-
-// Read returns the last conversion in °C.
-func (t *thermometer) Read() (float64, error) {
-	if t.dev == nil {
-		dev, err := tmp102.New(t.bus, &t.opts)
-		if err != nil {
-			return 0, fmt.Errorf("outlet %d: thermometer: set up: %w", t.outlet, err)
-		}
-		t.dev = dev
-	}
-	var temp physic.Temperature
-	if err := t.dev.Sense(&temp); err != nil {
-		// The chip may have lost its supply, and its limits with it.
-		t.dev = nil
-		return 0, fmt.Errorf("outlet %d: thermometer: %w", t.outlet, err)
-	}
-	return temp.Celsius(), nil
-}
 
 // relayChip is the driver of an expander.
 type relayChip interface {

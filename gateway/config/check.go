@@ -233,6 +233,9 @@ func (c *checker) outputs(cfg *Config) {
 	use("siren", cfg.Siren)
 	use("lamp", cfg.Lamp)
 	for i := range cfg.Relays {
+		if r := &cfg.Relays[i]; r.Address != 0 && r.Chip != "" && r.Chip != "max7310" && (r.Address < 0x20 || r.Address > 0x27) {
+			c.fault(fmt.Sprintf("relays[%d].address", i), fmt.Sprintf("%#02x", r.Address), "a whole number, 0x20 to 0x27, for a "+r.Chip)
+		}
 		if r := &cfg.Relays[i]; !r.ActiveLow && r.Chip == sinking {
 			c.fault(fmt.Sprintf("relays[%d].active_low", i), "false", "true: a "+sinking+" can only sink, and its outputs are high before anybody wrote them")
 		}
@@ -267,6 +270,9 @@ func (c *checker) outlets(cfg *Config) {
 		if o.Number != 0 {
 			number(at+".number", strconv.Itoa(o.Number))
 		}
+		if o.Meter.Chip != "" {
+			c.wiring(at+".meter", &o.Meter)
+		}
 		if o.Meter.RangeAmps != 0 && o.RatingAmps > 0 {
 			// The part must see what counts as a short circuit; it clips at 1.19 x range.
 			if need := o.RatingAmps * o.Limits.ShortCircuit.TimesRating; o.Limits.ShortCircuit.Enabled && need > 1.1*float64(o.Meter.RangeAmps) {
@@ -277,6 +283,29 @@ func (c *checker) outlets(cfg *Config) {
 		c.rules(at, o)
 		if t := o.Limits.OverTemperature; t.Enabled && o.Thermometer == nil {
 			c.fault(at+".limits.over_temperature.enabled", "true", "false where there is no thermometer")
+		}
+	}
+}
+
+// wiring checks that a meter's board is described as its chip needs, and no
+// further: a value that another chip would use is a mistake about the part.
+func (c *checker) wiring(at string, m *Meter) {
+	hall := m.Chip == "acs37800"
+	for _, v := range []struct {
+		key   string
+		given bool
+		value float64
+		needs bool
+	}{
+		{"range_amps", m.RangeAmps != 0, float64(m.RangeAmps), hall},
+		{"divider", m.Divider != 0, m.Divider, hall},
+		{"shunt_ohms", m.ShuntOhms != 0, m.ShuntOhms, !hall},
+	} {
+		switch {
+		case v.needs && !v.given:
+			c.fault(at+"."+v.key, "", "a value: the "+m.Chip+" of this board needs it")
+		case v.given && !v.needs:
+			c.fault(at+"."+v.key, strconv.FormatFloat(v.value, 'g', -1, 64), "left out: the "+m.Chip+" has no use for it")
 		}
 	}
 }

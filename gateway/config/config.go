@@ -62,7 +62,7 @@ type Expander struct {
 	Name      string `yaml:"name" kind:"name" doc:"Name that outlets, siren and lamp use."`
 	Chip      string `yaml:"chip" base:"sensors" enum:"mcp23017,pca9554,max7310,pcf8574" doc:"Part number."`
 	Bus       string `yaml:"bus" doc:"Name of the bus it sits on. Never behind a mux: nothing may stand between the program and a relay that must open."`
-	Address   int    `yaml:"address" min:"0x20" max:"0x27" doc:"7-bit I2C address."`
+	Address   int    `yaml:"address" min:"0x08" max:"0x77" doc:"7-bit I2C address: 0x20 to 0x27, other ones for a MAX7310."`
 	ActiveLow bool   `yaml:"active_low" doc:"Whether a low pin closes the relay. Pins that nothing uses stay inputs."`
 }
 
@@ -89,10 +89,11 @@ type Outlet struct {
 
 // Meter is the chip that measures an outlet.
 type Meter struct {
-	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800" doc:"Part number."`
+	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800,ina219,ina226" doc:"Part number."`
 	Place     `yaml:",inline"`
-	RangeAmps int     `yaml:"range_amps" enum:"30,90" doc:"Current range of the part in A."`
-	Divider   float64 `yaml:"divider" min:"1" max:"100000" doc:"Ratio of the voltage divider, (R_isolation + R_sense) / R_sense."`
+	RangeAmps int     `yaml:"range_amps,omitempty" enum:"30,90" doc:"ACS37800: current range of the part in A."`
+	Divider   float64 `yaml:"divider,omitempty" min:"1" max:"100000" doc:"ACS37800: ratio of the voltage divider, (R_isolation + R_sense) / R_sense."`
+	ShuntOhms float64 `yaml:"shunt_ohms,omitempty" min:"0.00001" max:"1" doc:"INA219, INA226: resistance of the shunt in ohms."`
 	Volts     Trim    `yaml:"volts" doc:"Calibration of the voltage."`
 	Amps      Trim    `yaml:"amps" doc:"Calibration of the current."`
 	Watts     Trim    `yaml:"watts" doc:"Calibration of the active power."`
@@ -106,7 +107,7 @@ type Trim struct {
 
 // Thermometer is the chip that measures an outlet's temperature.
 type Thermometer struct {
-	Chip  string `yaml:"chip" base:"sensors" enum:"tmp102" doc:"Part number."`
+	Chip  string `yaml:"chip" base:"sensors" enum:"tmp102,lm75,lm75b,ds75,tmp75,tmp105" doc:"Part number."`
 	Place `yaml:",inline"`
 }
 
