@@ -56,6 +56,19 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     await page.locator('[data-outlet="3"]:not(.edge-tripped)').waitFor({ timeout: 30_000 })
     await page.screenshot({ path: 'artefacts/real/reset.png' })
     await app.assertNoSideScroll()
+    // What was done is in the log of the shed: the cut with its latency, the order with its answer.
+    const log = page.locator('[data-test=shed-log]')
+    await log.getByText(/复位 3 号插座：已执行.*admin/).first().waitFor()
+    await log.getByText(/3 号插座被切断：过电流.*采样后 \d+ 毫秒/).first().waitFor()
+    // And in the history of the alarm, in the words of the gateway; nobody was told, which is said.
+    await app.go(`/alarms/${id}`)
+    await page.locator('.h-cleared').waitFor()
+    assert.match(await page.locator('.history').innerText(), /3 号插座：过电流（.*网关已断电/)
+    await page.locator('[data-test=told]').getByText(/通知/).first().waitFor()
+    // The chart around it marks it.
+    await page.locator('a[href*="/outlets/3"]').click()
+    await page.locator('[data-test=chart] canvas').waitFor()
+    await app.alarm(id).waitFor()
   })
 
   test('sheds report, values move, the chart draws', async () => {
@@ -72,6 +85,14 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     await fresh.locator('.outlet-no').click()
     await page.locator('[data-test=chart] canvas').waitFor({ timeout: 40_000 })
     await app.assertAccessible('chart')
+  })
+
+  test('notifications: what is set up, and the log', async () => {
+    app = await App.open(browser, target, { locale: 'en', viewport: desktop })
+    await app.login('/notifications')
+    await app.page.locator('[data-test=notify-off], [data-test=people]').first().waitFor()
+    await app.page.locator('[data-test=delivery], .empty').first().waitFor()
+    await app.assertAccessible('notifications')
   })
 
   test('the alarm list answers on a phone, in Chinese', async () => {
