@@ -252,14 +252,7 @@ func TestFromGatewayToPerson(t *testing.T) {
 	r.until(t, "online", func() bool { r.ask(t, http.MethodGet, "/api/v1/sheds/shed-1", "", &s); return s.State == "online" })
 	shown("shed")
 
-	line, err := shedguard.AppendLine(nil, &shedguard.Point{
-		Measurement: shedguard.MeasurementOutlet, Tags: []shedguard.Tag{{Key: "shed", Value: "shed-1"}, {Key: "outlet", Value: "3"}},
-		Fields: []shedguard.Field{{Key: "watts", Value: 389.25}}, Time: time.Now(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.publish(t, shedguard.ClassTelemetry, false, line)
+	g.measure(t, 389.25)
 	r.until(t, "measured", func() bool {
 		r.ask(t, http.MethodGet, "/api/v1/sheds/shed-1", "", &s)
 		return len(s.Live) == 1 && s.Live[0].Watts == 389.25

@@ -35,14 +35,7 @@ func TestBrokenLinkSilencesNoShed(t *testing.T) {
 	o.Config.Presence.Silent = 20 * time.Second
 	r := startWith(t, o)
 	g := connect(t, outside.PlainAddr(), "shed-1")
-	line, err := shedguard.AppendLine(nil, &shedguard.Point{
-		Measurement: shedguard.MeasurementOutlet, Tags: []shedguard.Tag{{Key: "shed", Value: "shed-1"}, {Key: "outlet", Value: "3"}},
-		Fields: []shedguard.Field{{Key: "watts", Value: 389.25}}, Time: time.Now(),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.publish(t, shedguard.ClassTelemetry, false, line)
+	g.measure(t, 389.25)
 	var s shed
 	r.until(t, "measured", func() bool {
 		r.ask(t, http.MethodGet, "/api/v1/sheds/shed-1", "", &s)
