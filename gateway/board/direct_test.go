@@ -115,7 +115,7 @@ func TestEightPinRelays(t *testing.T) {
 		tests[name] = tt
 	}
 	tt := tests["pcf8574"]
-	tt.model, tt.outputs, tt.address, tt.activeLow = pcf, func() uint16 { return uint16(pcf.Outputs()) }, 0x20, true
+	tt.model, tt.outputs, tt.address, tt.activeLow = pcf, pcf.Outputs, 0x20, true
 	tests["pcf8574"] = tt
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -29,8 +29,8 @@ const (
 
 	aheadSamples = 256 // looked at to learn the sampling
 	gapTimes     = 10  // times the usual interval
-	gapMin       = 30 * time.Second
-	gapMax       = time.Hour
+	shortestGap  = 30 * time.Second
+	longestGap   = time.Hour
 	longestHold  = 7 * 24 * time.Hour // of a value in a recording of changes
 
 	prerollMax = 10 * time.Minute
@@ -93,11 +93,11 @@ type Player struct {
 		volts2, amps2, watts, sec float64
 	}
 
-	cur, prev      reading // cur waits for its successor
-	held, heldPrev bool    // whether there is one
-	prevOver       over
-	loaded         [2]bool       // the side of cur's predecessor
-	busy           time.Duration // when something was last near a limit or happened
+	cur      reading // waits for its successor
+	held     bool    // whether there is one
+	prevOver over
+	loaded   [2]bool       // the side of cur's predecessor
+	busy     time.Duration // when something was last near a limit or happened
 
 	protect  protect.State
 	session  session.State
@@ -183,7 +183,7 @@ func (p *Player) learn() []recording.Sample {
 	}
 	p.gap = p.opts.Gap
 	if p.gap == 0 {
-		p.gap = min(max(gapTimes*p.usual, gapMin), gapMax)
+		p.gap = min(max(gapTimes*p.usual, shortestGap), longestGap)
 	}
 	p.usual = min(p.usual, p.gap)
 	all := p.ahead

@@ -108,7 +108,7 @@ func do(t *testing.T, method, url string, body io.Reader, header ...string) (int
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end
+	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -307,7 +307,7 @@ func TestNewRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close() //nolint:errcheck // a test's listener
+	defer taken.Close()
 	log := slog.New(slog.DiscardHandler)
 	full := status.Options{Listen: "127.0.0.1:0", State: sample, LastTick: time.Now, Log: log}
 	for name, change := range map[string]func(*status.Options){

@@ -421,7 +421,8 @@ func (s *session) farewell() {
 	if err == nil {
 		select {
 		case <-s.publish(shedguard.ClassStatus, true, outbox.Record{Payload: b}).token.Done():
-		case _ = <-s.link.Lost():
+		case err := <-s.link.Lost():
+			s.u.opts.Log.Debug("connection lost before it could be said that the gateway stops", "err", err)
 		case <-time.After(farewellLimit):
 		}
 	}

@@ -49,11 +49,13 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
-// Server makes the certificate of a server on 127.0.0.1 and returns the paths
-// of it and its key.
-func (a *Authority) Server(tb testing.TB, name string) (certFile, keyFile string) {
+// Server makes the certificate of a server on 127.0.0.1, which may be known by
+// more addresses, and returns the paths of it and its key.
+func (a *Authority) Server(tb testing.TB, name string, more ...net.IP) (certFile, keyFile string) {
 	tb.Helper()
-	a.issue(tb, name, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
+	a.issue(tb, name, func(c *x509.Certificate) {
+		c.IPAddresses = append([]net.IP{net.IPv4(127, 0, 0, 1)}, more...)
+	})
 	return a.files(name)
 }
 

@@ -257,7 +257,7 @@ func ping(ctx context.Context, c *http.Client, addr string) error {
 	if err != nil {
 		return err
 	}
-	resp, err := c.Do(req)
+	resp, err := c.Do(req) //nolint:bodyclose // drain closes it
 	if err != nil {
 		return err
 	}

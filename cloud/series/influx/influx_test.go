@@ -428,7 +428,7 @@ func TestBucketsAgree(t *testing.T) {
 			if p.Time.Before(q.From) || !p.Time.Before(q.To) {
 				continue
 			}
-			begin := q.From.Add(p.Time.Sub(q.From) / q.Step() * q.Step())
+			begin := q.From.Add(p.Time.Sub(q.From).Truncate(q.Step()))
 			v := p.Fields[0].Value
 			if len(want) == 0 || !want[len(want)-1].At.Equal(begin) {
 				want = append(want, series.Bucket{At: begin, Min: v, Max: v})

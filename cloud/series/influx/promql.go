@@ -198,8 +198,8 @@ func selector(name, match string, tags map[string]string) string {
 // stats joins expressions, each labelled with its name.
 func stats(namesAndExprs ...string) string {
 	var parts []string
-	for i := 0; i < len(namesAndExprs); i += 2 {
-		parts = append(parts, "label_replace("+namesAndExprs[i+1]+`,"`+statLabel+`","`+namesAndExprs[i]+`","","")`)
+	for pair := range slices.Chunk(namesAndExprs, 2) {
+		parts = append(parts, "label_replace("+pair[1]+`,"`+statLabel+`","`+pair[0]+`","","")`)
 	}
 	return strings.Join(parts, " or ")
 }

@@ -95,7 +95,7 @@ func (s *sender) run(ctx context.Context) {
 			return
 		}
 		var wake <-chan struct{}
-		wait := time.Duration(0)
+		var wait time.Duration
 		switch {
 		case err != nil:
 			wait = s.failed(err)
@@ -278,8 +278,7 @@ func kind(err error) string {
 	if errors.As(err, &answer) && answer.StatusCode != 0 {
 		return http.StatusText(answer.StatusCode) + answer.Code
 	}
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*os.PathError](err); ok {
 		return path.Err.Error()
 	}
 	return "network"

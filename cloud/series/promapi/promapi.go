@@ -129,10 +129,10 @@ func (h *handler) answers(answer func(*http.Request) (data, error)) http.Handler
 				h.opts.Log.Error("promql question failed", "path", r.URL.Path, "err", err)
 			}
 			w.WriteHeader(status)
-			_, _ = w.Write(failure(kind, err)) // the client may be gone
+			_, _ = w.Write(failure(kind, err))
 			return
 		}
-		_, _ = w.Write(success(&d)) // the client may be gone
+		_, _ = w.Write(success(&d)) //nolint:gosec // JSON, never shown as a page; the client may be gone
 	})
 }
 
@@ -328,7 +328,7 @@ func (h *handler) labels(r *http.Request) (data, error) {
 
 func (h *handler) values(r *http.Request) (data, error) {
 	name := r.PathValue("name")
-	if !model.LabelName(name).IsValidLegacy() {
+	if !model.LegacyValidation.IsValidLabelName(name) {
 		return data{}, bad("name", fmt.Errorf("%q: want a label name", name))
 	}
 	return h.list(r, func(q storage.Querier, ms []*labels.Matcher) ([]string, annotations.Annotations, error) {
@@ -376,9 +376,9 @@ func (h *handler) metadata(r *http.Request) (d data, err error) {
 	defer func() { err = errors.Join(err, q.Close()) }()
 	var only []*labels.Matcher
 	if name := r.Form.Get("metric"); name != "" {
-		only = append(only, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name))
+		only = append(only, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	}
-	found, warnings, err := q.LabelValues(r.Context(), labels.MetricName, nil, only...)
+	found, warnings, err := q.LabelValues(r.Context(), model.MetricNameLabel, nil, only...)
 	if err != nil {
 		return data{}, promql.ErrStorage{Err: err}
 	}
@@ -422,7 +422,7 @@ func instant(text string, otherwise time.Time) (time.Time, error) {
 
 // span reads a positive duration: seconds, or as 1m30s.
 func span(text string) (time.Duration, error) {
-	d := time.Duration(0)
+	var d time.Duration
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		if !(seconds > 0) || seconds > math.MaxInt64/1e9 {
 			return 0, fmt.Errorf("%q: want a positive time", text)

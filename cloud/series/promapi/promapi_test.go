@@ -116,7 +116,8 @@ func TestAnswers(t *testing.T) {
 		"scalar": {"/query", url.Values{"query": {`1/0`}, "time": {"1700000000.25"}}, `{"resultType":"scalar","result":[1700000000.250,"+Inf"]}`},
 		"string": {"/query", url.Values{"query": {`"quo\"te"`}, "time": {"2023-11-14T22:13:20Z"}}, `{"resultType":"string","result":[1700000000,"quo\"te"]}`},
 		"matrix": {
-			"/query_range", url.Values{"query": {`sum by (shed) (outlet_watts)`}, "start": {stamp(at)}, "end": {at.Add(time.Second).Format(time.RFC3339)}, "step": {"1s"}},
+			"/query_range",
+			url.Values{"query": {`sum by (shed) (outlet_watts)`}, "start": {stamp(at)}, "end": {at.Add(time.Second).Format(time.RFC3339)}, "step": {"1s"}},
 			fmt.Sprintf(`{"resultType":"matrix","result":[{"metric":{"shed":"a"},"values":[[%[1]d,"100"],[%[2]d,"101"]]},{"metric":{"shed":"b.c"},"values":[[%[1]d,"200"],[%[2]d,"200"]]}]}`, at.Unix(), at.Unix()+1),
 		},
 		"as grafana":  {"/api/v1/query", url.Values{"query": {`count(outlet_watts)`}, "time": {stamp(end)}}, fmt.Sprintf(`{"resultType":"vector","result":[{"metric":{},"value":[%d,"3"]}]}`, end.Unix())},

@@ -183,10 +183,10 @@ func newTable(w io.Writer) *eventTable { return &eventTable{w: w} }
 
 func (t *eventTable) event(ev *replay.Event) {
 	t.rows++
-	switch {
-	case t.rows == 1:
+	switch t.rows {
+	case 1:
 		fmt.Fprintf(t.w, "%12s  WHAT\n", "TIME")
-	case t.rows == tableRows+1:
+	case tableRows + 1:
 		fmt.Fprintf(t.w, "%12s  %-8s  More follows; --json lists all of it.\n", "…", "")
 	}
 	if t.rows <= tableRows {
