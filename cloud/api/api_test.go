@@ -469,7 +469,7 @@ func TestLogin(t *testing.T) {
 	if status, _, _ := r.do(t, http.MethodGet, "/api/v1/me", ""); status != 200 {
 		t.Errorf("me after login: %d", status)
 	}
-	stolen := strings.Split(cookie, ";")[0]
+	stolen, _, _ := strings.Cut(cookie, ";")
 	if status, body, _ := r.do(t, http.MethodPost, "/api/v1/logout", ""); status != 204 {
 		t.Errorf("logout: %d %s", status, body)
 	}
@@ -781,7 +781,7 @@ func (r *rig) stream(t *testing.T, after string) (next func() map[string]string,
 	if after != "" {
 		req.Header.Set("Last-Event-ID", after)
 	}
-	res, err := r.client.Do(req)
+	res, err := r.client.Do(req) //nolint:bodyclose // stop does
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,12 +45,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-store")
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, bodyBytes+1) // huma answers at the limit itself
-		defer func() {
+		defer func() {                                       //nolint:contextcheck // the request has it
 			p := recover()
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http says
 				panic(p)
 			}
 			s.opts.Log.ErrorContext(r.Context(), "request panicked",
@@ -98,7 +98,7 @@ type personKey struct{}
 // who is the person that makes the request; admit has seen to it that there
 // is one.
 func who(ctx context.Context) person {
-	p, _ := ctx.Value(personKey{}).(person) //nolint:errcheck // the zero person may do nothing
+	p, _ := ctx.Value(personKey{}).(person)
 	return p
 }
 
@@ -114,7 +114,7 @@ func adminOnly(ctx context.Context, deed string) error {
 type addressKey struct{}
 
 func addressOf(ctx context.Context) string {
-	a, _ := ctx.Value(addressKey{}).(string) //nolint:errcheck // empty when there is none
+	a, _ := ctx.Value(addressKey{}).(string)
 	return a
 }
 

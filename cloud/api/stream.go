@@ -46,7 +46,7 @@ func (s *Server) stream(_ context.Context, in *streamInput) (*huma.StreamRespons
 		s.streams.Add(-1)
 		return nil, huma.Error503ServiceUnavailable("too many streams are open")
 	}
-	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+	return &huma.StreamResponse{Body: func(hctx huma.Context) { //nolint:contextcheck // the request has it
 		defer s.streams.Add(-1)
 		r, w := humago.Unwrap(hctx)
 		h := w.Header()

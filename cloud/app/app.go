@@ -127,7 +127,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.firstLogin(ctx); err != nil {
 		return nil, err
 	}
-	if a.series, err = openSeries(c, opts.Log.With("part", "series")); err != nil {
+	if a.series, err = openSeries(c, opts.Log.With("part", "series")); err != nil { //nolint:contextcheck // it ends with Close
 		return nil, err
 	}
 	a.ends("series", a.series.Close)
@@ -154,7 +154,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.startIngest(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.startAPI(feed); err != nil {
+	if err := a.startAPI(feed); err != nil { //nolint:contextcheck // requests bring their own
 		return nil, err
 	}
 	return a, nil
@@ -306,7 +306,7 @@ func (a *App) keep(ctx context.Context, name string, run func(context.Context) e
 		began := time.Now()
 		err := run(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		if time.Since(began) > longestPause {
 			pause = firstPause
@@ -453,7 +453,7 @@ func tlsConfig(certFile, keyFile, caFile string) (*tls.Config, error) {
 		conf.Certificates = []tls.Certificate{cert}
 	}
 	if caFile != "" {
-		pem, err := os.ReadFile(caFile) //nolint:gosec // the operator names the file
+		pem, err := os.ReadFile(caFile)
 		if err != nil {
 			return nil, fmt.Errorf("authority: %w", err)
 		}
@@ -467,7 +467,7 @@ func tlsConfig(certFile, keyFile, caFile string) (*tls.Config, error) {
 
 // readSecret is the first line of a file.
 func readSecret(path string) (string, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return "", err
 	}

@@ -223,7 +223,7 @@ func TestFromGatewayToPerson(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, err := r.client.Do(stream)
+	res, err := r.client.Do(stream) //nolint:bodyclose // it is, at the end
 	if err != nil {
 		t.Fatal(err)
 	}

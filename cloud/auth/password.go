@@ -43,7 +43,7 @@ func CheckPassword(password string) error {
 // $argon2id$v=19$m=19456,t=2,p=1$salt$key.
 func Hash(password string) string {
 	salt := make([]byte, saltBytes)
-	rand.Read(salt) //nolint:errcheck // it never fails: it ends the process instead
+	rand.Read(salt) // never fails: it ends the process instead
 	key := argon2.IDKey([]byte(password), salt, passes, memoryKiB, lanes, keyBytes)
 	b64 := base64.RawStdEncoding
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memoryKiB, passes, lanes,
@@ -81,7 +81,7 @@ func Verify(hash, password string) (bool, error) {
 	if errSalt != nil || err != nil || len(salt) < 8 || len(salt) > 64 || len(key) < 16 || len(key) > 64 {
 		return wrong()
 	}
-	got := argon2.IDKey([]byte(password), salt, t, m, p, uint32(len(key))) //nolint:gosec // 16 to 64
+	got := argon2.IDKey([]byte(password), salt, t, m, p, uint32(len(key)))
 	return subtle.ConstantTimeCompare(got, key) == 1, nil
 }
 

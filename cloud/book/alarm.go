@@ -170,7 +170,7 @@ func (l *life) save(ctx context.Context, tx *sql.Tx) error {
 	if l.num != 0 {
 		num = l.num
 	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO alarms ("+alarmColumns+") VALUES (?"+strings.Repeat(", ?", 32)+")",
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO alarms ("+alarmColumns+") VALUES (?"+strings.Repeat(", ?", 32)+")", //nolint:gosec // constants
 		num, l.ID, l.Shed, l.Subject, l.Cause, l.Severity, l.Grade, millis(l.RaisedAt), millis(l.Since), millis(l.ReceivedAt), l.Value, l.Limit,
 		l.Unit, l.Action, l.Latched, string(evidence), l.Text.ZH, l.Text.EN, l.clock, l.State == AlarmCleared, millis(clearedAt),
 		l.head.boot, l.head.seq, l.head.id, l.clear.boot, l.clear.seq, l.clear.id,

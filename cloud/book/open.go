@@ -69,7 +69,7 @@ func Open(ctx context.Context, opts Options) (*Book, error) {
 	}
 	b := &Book{log: opts.Log, changed: opts.Changed, seen: map[string]seen{}}
 	if err := b.open(ctx, opts.Path); err != nil {
-		return nil, fmt.Errorf("open book %s: %w", opts.Path, errors.Join(explain(err, opts.Path), b.Close()))
+		return nil, fmt.Errorf("open book %s: %w", opts.Path, errors.Join(explain(err, opts.Path), b.Close())) //nolint:contextcheck // what is open is closed whatever ctx says
 	}
 	return b, nil
 }

@@ -118,7 +118,7 @@ func Default() *Config {
 // Load reads and checks the file at path. Paths in it are taken from its
 // folder. Faults in the file come as [Faults].
 func Load(path string) (*Config, error) {
-	b, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
@@ -236,7 +236,7 @@ type namedFile struct {
 func (c *Config) named() (files []namedFile) {
 	var walk func(path string, v reflect.Value)
 	walk = func(path string, v reflect.Value) {
-		switch v.Kind() { //nolint:exhaustive // the kinds that a configuration has
+		switch v.Kind() {
 		case reflect.Pointer:
 			if !v.IsNil() {
 				walk(path, v.Elem())
@@ -250,7 +250,7 @@ func (c *Config) named() (files []namedFile) {
 				walk(strings.TrimPrefix(path+"."+v.Type().Field(i).Tag.Get("yaml"), "."), v.Field(i))
 			}
 		case reflect.String:
-			if file, ok := v.Addr().Interface().(*string); ok && *file != "" && strings.HasSuffix(path, "_file") {
+			if file, ok := reflect.TypeAssert[*string](v.Addr()); ok && *file != "" && strings.HasSuffix(path, "_file") {
 				files = append(files, namedFile{path, file})
 			}
 		default:
@@ -270,8 +270,7 @@ func (c *Config) files() Faults {
 			err = f.Close()
 		}
 		if err != nil {
-			var pe *os.PathError
-			if errors.As(err, &pe) {
+			if pe, ok := errors.AsType[*os.PathError](err); ok {
 				err = pe.Err
 			}
 			faults = append(faults, Fault{Path: n.path, Value: quote(*n.file), Want: "a file that can be read: " + err.Error()})

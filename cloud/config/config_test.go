@@ -37,8 +37,7 @@ func TestShippedFileIsTheDefault(t *testing.T) {
 	}
 	var keys func(reflect.Type)
 	keys = func(typ reflect.Type) {
-		for i := range typ.NumField() {
-			f := typ.Field(i)
+		for f := range typ.Fields() {
 			if !strings.Contains(string(b), "\n"+f.Tag.Get("yaml")+":") && !strings.Contains(string(b), "  "+f.Tag.Get("yaml")+":") {
 				t.Errorf("shedcloud.yaml lacks %s", f.Tag.Get("yaml"))
 			}
@@ -173,7 +172,11 @@ notify:
 				if err := errors.Join(os.WriteFile(secret, []byte(tt.content), tt.mode), os.Chmod(secret, tt.mode)); err != nil {
 					t.Fatal(err)
 				}
-				defer os.Remove(secret)
+				t.Cleanup(func() {
+					if err := os.Remove(secret); err != nil {
+						t.Error(err)
+					}
+				})
 			}
 			c, err := config.Load(path)
 			if tt.want == "" {

@@ -36,7 +36,7 @@ func (f Fault) String() string {
 }
 
 // Faults is everything that is wrong with a configuration.
-type Faults []Fault
+type Faults []Fault //nolint:errname // it is a list before it is an error
 
 func (f Faults) Error() string {
 	lines := make([]string, len(f))
@@ -92,7 +92,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 	if n.Type() == ast.NullType {
 		return // a section without content
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if u, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr()); ok {
 		if s, ok := d.text(path, n); ok {
 			if err := u.UnmarshalText([]byte(s)); err != nil {
 				d.fault(n, path, quote(s), err.Error())
@@ -113,7 +113,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value) {
 		return
 	default:
 	}
-	switch v.Kind() { //nolint:exhaustive // the kinds that a configuration has
+	switch v.Kind() {
 	case reflect.Struct:
 		d.structure(path, n, v)
 	case reflect.Pointer:
@@ -203,7 +203,7 @@ func (d *decoder) text(path string, n ast.Node) (string, bool) {
 func duration(s string) (time.Duration, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		n, err := strconv.ParseUint(days, 10, 16)
-		return time.Duration(n) * 24 * time.Hour, err //nolint:gosec // 16 bits
+		return time.Duration(n) * 24 * time.Hour, err
 	}
 	return time.ParseDuration(s)
 }

@@ -53,7 +53,7 @@ func New(size int, started time.Time) *Feed {
 	}
 	return &Feed{
 		ring: make([]Change, size),
-		next: uint64(max(started.UnixMicro(), 1)), //nolint:gosec // clamped to be positive
+		next: uint64(max(started.UnixMicro(), 1)),
 		wake: make(chan struct{}),
 	}
 }

@@ -57,6 +57,7 @@ func crashChild() {
 // For an alarm that nobody acknowledges the second person is reached after the
 // configured time. After kill -9 between the two exactly one more is sent.
 func TestKillBetweenFirstAndSecond(t *testing.T) {
+	t.Parallel()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

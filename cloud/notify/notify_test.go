@@ -269,25 +269,29 @@ func TestFallsThroughAndBacksOff(t *testing.T) {
 	}{
 		"the second takes it": {
 			sends{"c-li": down},
-			[]string{"0s c-li failed raised 1", "0s c-li-2 sent raised 1"}, book.DeliverySent,
+			[]string{"0s c-li failed raised 1", "0s c-li-2 sent raised 1"},
+			book.DeliverySent,
 		},
 		"both down for a while": {
 			sends{"c-li": down, "c-li-2": down},
 			[]string{
 				"0s c-li failed raised 1", "0s c-li-2 failed raised 1", "5s c-li failed raised 1", "5s c-li-2 failed raised 1",
 				"20s c-li failed raised 1", "20s c-li-2 failed raised 1", "50s c-li failed raised 1", "50s c-li-2 failed raised 1",
-			}, book.DeliveryPending,
+			},
+			book.DeliveryPending,
 		},
 		"one wrong, the other down": {
 			sends{"c-li": wrong, "c-li-2": down},
 			[]string{
 				"0s c-li failed raised 1", "0s c-li-2 failed raised 1", "5s c-li-2 failed raised 1",
 				"10s c-li-2 failed raised 1", "25s c-li-2 failed raised 1", "40s c-li-2 failed raised 1",
-			}, book.DeliveryPending,
+			},
+			book.DeliveryPending,
 		},
 		"both wrong": {
 			sends{"c-li": wrong, "c-li-2": wrong},
-			[]string{"0s c-li failed raised 1", "0s c-li-2 failed raised 1"}, book.DeliveryFailed,
+			[]string{"0s c-li failed raised 1", "0s c-li-2 failed raised 1"},
+			book.DeliveryFailed,
 		},
 	}
 	for name, tt := range tests {

@@ -197,7 +197,7 @@ func (t *planner) open(a *book.Alarm) {
 		if n.State != book.DeliveryPending {
 			continue
 		}
-		if ack != nil && !(n.Kind == book.NoticeWorse && n.At.After(ack.At)) {
+		if ack != nil && (n.Kind != book.NoticeWorse || !n.At.After(ack.At)) {
 			t.why[n.Delivery] = "the alarm was acknowledged"
 		} else {
 			t.wanted[n.Delivery] = true
@@ -215,7 +215,7 @@ func (t *planner) open(a *book.Alarm) {
 	}
 	var answered []book.Notice // what was known when somebody acknowledged
 	for _, n := range notices {
-		if ack != nil && !(n.Kind == book.NoticeWorse && n.At.After(ack.At)) {
+		if ack != nil && (n.Kind != book.NoticeWorse || !n.At.After(ack.At)) {
 			answered = append(answered, n)
 		}
 	}

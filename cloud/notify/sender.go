@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -136,9 +137,7 @@ func post(ctx context.Context, address string, h http.Header, body []byte) (stat
 	if err != nil {
 		return 0, nil, err
 	}
-	for k, v := range h {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, h)
 	req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	req.Header.Set("User-Agent", "shedguard")
 	res, err := client().Do(req)

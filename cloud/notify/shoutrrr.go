@@ -204,7 +204,7 @@ func (s *service) one(ctx context.Context, address, text string, params types.Pa
 		s.hanging++
 		s.mu.Unlock()
 		s.calls.Go(func() {
-			<-done
+			<-done //nolint:errcheck // too late to be told
 			s.mu.Lock()
 			s.hanging--
 			s.mu.Unlock()
@@ -216,12 +216,10 @@ func (s *service) one(ctx context.Context, address, text string, params types.Pa
 
 // final reports whether sending again cannot help.
 func final(err error) bool {
-	var reply *textproto.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return reply.Code >= 500 && reply.Code != 554 // 554 is also "too many connections"
 	}
-	var network net.Error
-	if errors.As(err, &network) {
+	if _, network := errors.AsType[net.Error](err); network {
 		return false
 	}
 	if m := statusLine.FindStringSubmatch(err.Error()); m != nil {

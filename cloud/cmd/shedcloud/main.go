@@ -28,7 +28,7 @@ import (
 )
 
 // version is set by the linker.
-var version = "" //nolint:gochecknoglobals // the linker needs a variable
+var version = ""
 
 // The exit codes.
 const (
@@ -219,7 +219,7 @@ func page() fs.FS {
 }
 
 func firstLine(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -259,7 +259,7 @@ func (c *checkCmd) Run(e *env) error {
 type versionCmd struct{}
 
 // Run tells the version.
-func (versionCmd) Run(e *env) error {
+func (versionCmd) Run(e *env) error { //nolint:unparam // kong wants an error
 	fmt.Fprintf(e.out, "shedcloud %s %s %s/%s\n", versionOf(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
 }
