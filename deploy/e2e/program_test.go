@@ -54,6 +54,12 @@ type program struct {
 // start runs a program of bin until it ends, is killed, or the test ends.
 func start(t *testing.T, name string, args ...string) *program {
 	t.Helper()
+	return startWith(t, nil, name, args...)
+}
+
+// startWith runs it with more in its environment.
+func startWith(t *testing.T, env []string, name string, args ...string) *program {
+	t.Helper()
 	log, err := os.CreateTemp(t.TempDir(), name+"-*.log")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +67,7 @@ func start(t *testing.T, name string, args ...string) *program {
 	defer log.Close()
 	p := &program{logPath: log.Name(), ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, name), args...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = log, log, append(os.Environ(), env...)
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
