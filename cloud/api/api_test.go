@@ -524,7 +524,7 @@ func TestGuard(t *testing.T) {
 	t.Run("headers", func(t *testing.T) {
 		_, _, h := r.do(t, http.MethodGet, "/api/v1/me", "")
 		for name, want := range map[string]string{
-			"Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
+			"Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "same-origin",
 		} {
 			if !strings.Contains(h.Get(name), want) {
 				t.Errorf("%s: %q, want %q", name, h.Get(name), want)

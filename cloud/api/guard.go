@@ -20,9 +20,8 @@ import (
 	"github.com/shedguard/shedguard/cloud/book"
 )
 
-// contentPolicy lets the page load, run and style from here alone. Small
-// pictures may stand in its style sheets.
-const contentPolicy = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+// contentPolicy lets the page load, run and style from here alone.
+const contentPolicy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // guard is around every request: headers, other sites, long bodies, panics.
 func (s *Server) guard(next http.Handler) http.Handler {

@@ -258,7 +258,9 @@ func (a *App) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.keep(ctx, "ingest", a.collector.Run) })
 	g.Go(func() error { return a.keep(ctx, "presence", a.presence.Run) })
-	g.Go(func() error { return a.keep(ctx, "notify", a.notify.Run) })
+	if !a.opts.Config.Notify.Off() { // a warning of the configuration says that nobody is told
+		g.Go(func() error { return a.keep(ctx, "notify", a.notify.Run) })
+	}
 	g.Go(func() error { return a.keep(ctx, "outlets", a.outlets.Run) })
 	g.Go(func() error { return a.keep(ctx, "housekeeping", a.housekeeping) })
 	return errors.Join(g.Wait(), a.Close())
