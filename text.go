@@ -123,7 +123,7 @@ func (s OutletState) Text() Text {
 	case StateUnknown:
 		return Text{"未知", "unknown"}
 	case StateOff:
-		return Text{"已关闭", "off"}
+		return Text{"关闭", "off"}
 	case StateReady:
 		return Text{"空闲", "ready"}
 	case StateCharging:
@@ -131,9 +131,9 @@ func (s OutletState) Text() Text {
 	case StateFull:
 		return Text{"已充满", "full"}
 	case StateSuspended:
-		return Text{"暂停供电", "suspended"}
+		return Text{"暂停", "suspended"}
 	case StateTripped:
-		return Text{"保护断电", "tripped"}
+		return Text{"跳闸", "tripped"}
 	case StateFault:
 		return Text{"故障", "fault"}
 	default:
