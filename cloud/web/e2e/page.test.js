@@ -410,7 +410,7 @@ describe('notifications', () => {
       assert.equal(await log.count(), fake.deliveries.length)
       const said = await log.allInnerTexts()
       const want = en
-        ? [/Waiting.*Li Wei.*mail.*New alarm.*Relay welded.*connection refused.*next attempt/s, /Given up.*invalid webhook url/s, /Summary.*3 alarms in all/s, /Escalated/, /Reminder 1/, /Sent.*mail.*2 attempts/s]
+        ? [/Waiting.*Li Wei.*mail.*New alarm.*Welded relay.*connection refused.*next attempt/s, /Given up.*invalid webhook url/s, /Summary.*3 alarms in all/s, /Escalated/, /Reminder 1/, /Sent.*mail.*2 attempts/s]
         : [/等待中.*Li Wei.*mail.*新报警.*继电器粘连.*connection refused.*下次尝试/s, /已放弃.*invalid webhook url/s, /汇总.*等共 3 条/s, /升级通知/, /第 1 次提醒/, /已发出.*mail.*尝试 2 次/s]
       want.forEach((w, i) => assert.match(said[i].replace(/\n/g, ' '), w))
       await log.nth(5).locator('summary').click()
