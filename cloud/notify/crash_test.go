@@ -23,16 +23,16 @@ import (
 
 const crashEscalation = 2 * time.Second
 
-// crashSettings tell li at once and wang two seconds later, over webhooks of a
+// crashSettings tell the first at once and the second two seconds later, over webhooks of a
 // receiver.
 func crashSettings(receiver, secretFile string) notify.Settings {
 	channel := func(name string) notify.Channel {
 		return notify.Channel{Name: name, Webhook: &notify.Webhook{URL: receiver + "/" + name, SecretFile: secretFile}}
 	}
 	return notify.Settings{
-		Channels: []notify.Channel{channel("li"), channel("wang")},
-		People:   []notify.Person{{Name: "Li", Channels: []string{"li"}}, {Name: "Wang", Channels: []string{"wang"}}},
-		Routes:   []notify.Route{{Sheds: []string{"*"}, Steps: []notify.Step{{People: []string{"Li"}}, {After: crashEscalation, People: []string{"Wang"}}}}},
+		Channels: []notify.Channel{channel("first-hook"), channel("second-hook")},
+		People:   []notify.Person{{Name: "first", Channels: []string{"first-hook"}}, {Name: "second", Channels: []string{"second-hook"}}},
+		Routes:   []notify.Route{{Sheds: []string{"*"}, Steps: []notify.Step{{People: []string{"first"}}, {After: crashEscalation, People: []string{"second"}}}}},
 	}
 }
 
@@ -115,14 +115,14 @@ func TestKillBetweenFirstAndSecond(t *testing.T) {
 				}
 			}
 			kill := start()
-			next("li raised")
+			next("first-hook raised")
 			first := time.Now()
 			if !alive {
 				sent(t, path, 1) // the kill is to come after it was marked
 				kill()
 				kill = start()
 			}
-			next("wang escalated")
+			next("second-hook escalated")
 			if gap := time.Since(first); gap < crashEscalation-500*time.Millisecond {
 				t.Errorf("the second person was reached after %v, want %v", gap, crashEscalation)
 			}
@@ -196,7 +196,7 @@ func TestKillAnywhere(t *testing.T) {
 		}
 		_ = cmd.Wait() // killed
 		kills++
-		page, _, err := b.Deliveries(ctx, book.DeliveryQuery{Person: "Li", Limit: book.MaxPage})
+		page, _, err := b.Deliveries(ctx, book.DeliveryQuery{Person: "first", Limit: book.MaxPage})
 		if err != nil {
 			t.Fatal(err)
 		}

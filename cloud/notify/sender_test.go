@@ -468,13 +468,13 @@ func TestSMTP(t *testing.T) {
 	server := newSMTP(t)
 	m := message()
 	m.Subject += "\r\nBcc: x@example.com"
-	if retry, err := sender(t, server.channel("li@example.com", "wang+night@example.com")).Send(t.Context(), m); err != nil {
+	if retry, err := sender(t, server.channel("first@example.com", "second+night@example.com")).Send(t.Context(), m); err != nil {
 		t.Fatalf("send: %v (retry %v)", err, retry)
 	}
 	if len(server.got) != 2 {
 		t.Fatalf("%d mails, want 2", len(server.got))
 	}
-	for i, to := range []string{"li@example.com", "wang+night@example.com"} {
+	for i, to := range []string{"first@example.com", "second+night@example.com"} {
 		e := server.got[i]
 		if !strings.Contains(e.to, "<"+to+">") || !strings.Contains(e.from, "<guard+sheds@example.com>") {
 			t.Errorf("envelope %q to %q", e.from, e.to)
@@ -502,7 +502,7 @@ func TestSMTP(t *testing.T) {
 	}{
 		"mailbox unknown":      {[]string{"refused-550@example.com"}, false},
 		"mailbox busy":         {[]string{"refused-450@example.com"}, true},
-		"one of two has it":    {[]string{"li@example.com", "refused-450@example.com"}, false},
+		"one of two has it":    {[]string{"first@example.com", "refused-450@example.com"}, false},
 		"one of two may later": {[]string{"refused-550@example.com", "refused-450@example.com"}, true},
 	}
 	for name, tt := range tests {
@@ -512,7 +512,7 @@ func TestSMTP(t *testing.T) {
 			}
 		})
 	}
-	c := server.channel("li@example.com")
+	c := server.channel("first@example.com")
 	c.SMTP.Security = "starttls"
 	if _, err := sender(t, c).Send(t.Context(), m); err == nil {
 		t.Error("a server without STARTTLS was trusted with the message")

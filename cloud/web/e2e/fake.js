@@ -85,7 +85,7 @@ export class Fake {
     this.sheds = new Map()
     this.live = new Map()
     this.alarms = []
-    this.notify = { on: true, people: ['值班员', 'Li Wei'], channels: ['wecom-duty', 'mail'] }
+    this.notify = { on: true, people: ['值班员', 'night shift'], channels: ['wecom-duty', 'mail'] }
     this.testAnswer = 204 // to a test message; with another status, testDetail is why
     this.testDetail = ''
     this.deliveries = []
@@ -124,7 +124,7 @@ export class Fake {
     this.alarm('relay_welded', 'heping-1', 'outlet/11', 190_000)
     this.alarm('meter_stale', 'yulan-3', 'outlet/8', 65_000)
     const seen = this.alarm('float_too_high', 'huilong-a', 'outlet/2', 5_400_000)
-    seen.acknowledged = { by: '王建国', at: this.ago(4_800_000), comment: '已联系车主，今晚取车。' }
+    seen.acknowledged = { by: '值班员', at: this.ago(4_800_000), comment: '已联系车主，今晚取车。' }
     for (let i = 0; i < 24; i++) {
       const kind = kinds[i % 3][0]
       const a = this.alarm(kind, rows[i % 6][0], `outlet/${(i % 12) + 1}`, 7_200_000 + i * 3_300_000)
@@ -138,10 +138,10 @@ export class Fake {
     const weld = this.alarms.find((a) => a.cause === 'relay_welded' && a.state === 'open')
     this.deliver('值班员', 'raised', [cut], 778_000, [['wecom-duty', 'failed', 'wecom-duty: HTTP 503 Service Unavailable'], ['mail', 'sent', '']])
     this.deliver('值班员', 'reminder', [cut], 650_000, [['wecom-duty', 'sent', '']], { round: 1 })
-    this.deliver('Li Wei', 'escalated', [cut], 470_000, [['mail', 'sent', '']])
-    this.deliver('Li Wei', 'summary', this.alarms.filter((a) => a.cause === 'meter_stale').slice(0, 3), 300_000, [['mail', 'begun', ''], ['mail', 'sent', '']])
+    this.deliver('night shift', 'escalated', [cut], 470_000, [['mail', 'sent', '']])
+    this.deliver('night shift', 'summary', this.alarms.filter((a) => a.cause === 'meter_stale').slice(0, 3), 300_000, [['mail', 'begun', ''], ['mail', 'sent', '']])
     this.deliver('值班员', 'raised', [weld], 188_000, [['wecom-duty', 'failed', 'wecom-duty: errcode 93000: invalid webhook url']], { state: 'failed', reason: 'wecom-duty: errcode 93000: invalid webhook url' })
-    this.deliver('Li Wei', 'raised', [weld], 187_000, [['mail', 'failed', 'dial tcp 127.0.0.1:25: connection refused']], { state: 'pending', reason: 'dial tcp 127.0.0.1:25: connection refused', next_at: new Date(Date.now() + 60_000).toISOString() })
+    this.deliver('night shift', 'raised', [weld], 187_000, [['mail', 'failed', 'dial tcp 127.0.0.1:25: connection refused']], { state: 'pending', reason: 'dial tcp 127.0.0.1:25: connection refused', next_at: new Date(Date.now() + 60_000).toISOString() })
   }
 
   /** One message to one person, with its attempts: [channel, result, error]. */
@@ -199,7 +199,7 @@ export class Fake {
     this.event(shed, 'session.ended', { outlet: 3, by: 'plug', phase: 'tripped', reason: 'Other', begun_at: at(5_400_000), ended_at: at(780_000), energy_wh: 412.4, peak_watts: 3104 }, 779_900)
     this.given(shed, 'reset_trip', { outlet: 3 }, 'admin', { at: at(599_000), ok: false, code: 'cause_stands', text: 'overcurrent: 13.8 A, limit 10 A' }, 600_000)
     this.event(shed, 'session.phase', { outlet: 8, by: 'plug', phase: 'suspended', energy_wh: 96.2 }, 65_000)
-    this.given(shed, 'start', { outlet: 4 }, '王建国', { at: at(29_000), ok: true }, 30_000)
+    this.given(shed, 'start', { outlet: 4 }, '值班员', { at: at(29_000), ok: true }, 30_000)
   }
 
   ago(ms) {

@@ -397,7 +397,7 @@ describe('notifications', () => {
       const channels = page.locator('[data-test=channels]')
       await channels.getByRole('button').nth(1).click()
       await channels.getByText(`${en ? 'Not sent: ' : '未发出：'}channel mail: dial tcp 10.0.0.5:25: connection refused`).waitFor()
-      fake.notify.people = ['Li Wei']
+      fake.notify.people = ['night shift']
       await people.getByRole('button').first().click()
       await page.getByText(en ? '“值班员” is not in the settings any more.' : '设置中已没有“值班员”').waitFor()
     })
@@ -410,12 +410,12 @@ describe('notifications', () => {
       assert.equal(await log.count(), fake.deliveries.length)
       const said = await log.allInnerTexts()
       const want = en
-        ? [/Waiting.*Li Wei.*mail.*New alarm.*Welded relay.*connection refused.*next attempt/s, /Given up.*invalid webhook url/s, /Summary.*3 alarms in all/s, /Escalated/, /Reminder 1/, /Sent.*mail.*2 attempts/s]
-        : [/等待中.*Li Wei.*mail.*新报警.*继电器粘连.*connection refused.*下次尝试/s, /已放弃.*invalid webhook url/s, /汇总.*等共 3 条/s, /升级通知/, /第 1 次提醒/, /已发出.*mail.*尝试 2 次/s]
+        ? [/Waiting.*night shift.*mail.*New alarm.*Welded relay.*connection refused.*next attempt/s, /Given up.*invalid webhook url/s, /Summary.*3 alarms in all/s, /Escalated/, /Reminder 1/, /Sent.*mail.*2 attempts/s]
+        : [/等待中.*night shift.*mail.*新报警.*继电器粘连.*connection refused.*下次尝试/s, /已放弃.*invalid webhook url/s, /汇总.*等共 3 条/s, /升级通知/, /第 1 次提醒/, /已发出.*mail.*尝试 2 次/s]
       want.forEach((w, i) => assert.match(said[i].replace(/\n/g, ' '), w))
       await log.nth(5).locator('summary').click()
       assert.match(await log.nth(5).locator('.attempts').innerText(), /wecom-duty.*503 Service Unavailable.*mail/s)
-      await page.locator('.head-select').selectOption('Li Wei')
+      await page.locator('.head-select').selectOption('night shift')
       await page.waitForFunction(() => document.querySelectorAll('[data-test=deliveries] > li').length === 3)
       await log.first().locator('a').click()
       await page.locator('.alarm-hero').waitFor()
@@ -426,7 +426,7 @@ describe('notifications', () => {
       await app.login(`/alarms/${overcurrent().alarm_id}`)
       const told = page.locator('[data-test=told]')
       await told.locator('li').first().waitFor()
-      assert.match((await told.innerText()).replace(/\n/g, ' '), en ? /Sent.*Li Wei.*Escalated.*Reminder 1.*值班员.*New alarm/ : /已发出.*Li Wei.*升级通知.*第 1 次提醒.*值班员.*新报警/)
+      assert.match((await told.innerText()).replace(/\n/g, ' '), en ? /Sent.*night shift.*Escalated.*Reminder 1.*值班员.*New alarm/ : /已发出.*night shift.*升级通知.*第 1 次提醒.*值班员.*新报警/)
       const history = await page.locator('.history').innerText()
       assert.match(history, en ? /Outlet 3: overcurrent \(13\.8 A, limit 10 A\).*reset only when all is well\./ : /3 号插座：过电流（13\.8 A，限值 10 A）.*确认无异常后再复位。/)
     })
@@ -456,7 +456,7 @@ describe('notifications', () => {
   })
 
   test('older messages come by page', async () => {
-    for (let i = 0; i < 60; i++) fake.deliver('Li Wei', 'reminder', [overcurrent()], 60_000 - i * 1000, [['mail', 'sent', '']], { round: i + 2 })
+    for (let i = 0; i < 60; i++) fake.deliver('night shift', 'reminder', [overcurrent()], 60_000 - i * 1000, [['mail', 'sent', '']], { round: i + 2 })
     const { page } = await open({ locale: 'en' })
     await app.login('/notifications')
     const log = page.locator('[data-test=deliveries] > li')
@@ -482,7 +482,7 @@ describe('shed log', () => {
       const all = shown()
       assert.ok((await lines.count()) < all)
       const text = (await page.locator('[data-test=shed-log]').innerText()).replace(/\n/g, ' ')
-      assert.match(text, en ? /Start outlet 4: done.*by 王建国.*Outlet 8: suspended.*Reset outlet 3: refused.*cause still stands.*Outlet 3 cut: Overcurrent.*4 ms after the reading/ : /启动 4 号插座：已执行.*王建国.*8 号插座：暂停.*复位 3 号插座：被拒绝.*原因仍然存在.*3 号插座被切断：过电流.*采样后 4 毫秒/)
+      assert.match(text, en ? /Start outlet 4: done.*by 值班员.*Outlet 8: suspended.*Reset outlet 3: refused.*cause still stands.*Outlet 3 cut: Overcurrent.*4 ms after the reading/ : /启动 4 号插座：已执行.*值班员.*8 号插座：暂停.*复位 3 号插座：被拒绝.*原因仍然存在.*3 号插座被切断：过电流.*采样后 4 毫秒/)
       while (await lines.count() < all) {
         const n = await lines.count()
         await page.getByRole('button', { name: en ? 'Show older' : '查看更早' }).click()
