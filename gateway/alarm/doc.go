@@ -28,6 +28,11 @@
 // and the book writes again with the next call. What is lost by a crash then
 // is the identity of alarms that were raised meanwhile.
 //
+// Nothing waits for the disk: a relay opens, and a page shows the alarm, before
+// the first write of it has returned. A crash or power cut within that write,
+// milliseconds on a good card, forgets the latch; the fault trips again if it
+// still stands.
+//
 // The book runs no goroutine. Its methods may be called from several; writers
 // take turns.
 package alarm
