@@ -169,7 +169,7 @@ func TestRules(t *testing.T) {
 	eventually(t, "own alarm", func() bool { return slices.Contains(boss.payloads(), "mine") })
 	a.Publish(topic("b", shedguard.ClassAlarm), 1, false, "forged")
 	select {
-	case _ = <-a.lost:
+	case <-a.lost: //nolint:errcheck // any end will do
 	case <-time.After(limit):
 		t.Error("publishing as another shed does not end the connection")
 	}
@@ -265,7 +265,7 @@ func TestCertificateNamesTheGateway(t *testing.T) {
 	g.wait(g.Publish(topic("shed-1", shedguard.ClassAlarm), 1, false, "x"))
 	g.Publish(topic("shed-2", shedguard.ClassAlarm), 1, false, "x")
 	select {
-	case _ = <-g.lost:
+	case <-g.lost: //nolint:errcheck // any end will do
 	case <-time.After(limit):
 		t.Error("published as another shed")
 	}
@@ -392,7 +392,7 @@ func TestTooManyWaitingEndTheConnection(t *testing.T) {
 		g.Publish(topic("a", shedguard.ClassTelemetry), 1, false, "x")
 	}
 	select {
-	case _ = <-g.lost:
+	case <-g.lost: //nolint:errcheck // any end will do
 	case <-time.After(limit):
 		t.Error("300 waiting messages are taken")
 	}
