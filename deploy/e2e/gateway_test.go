@@ -109,6 +109,7 @@ func TestGatewayKilled(t *testing.T) {
 
 	g := startGateway(t, dir, shed, broker, "overload")
 	trip := g.awaitTrip(t)
+	g.awaitKept(t, &trip)
 	g.kill() // the alarm may be on its way or not
 	until(t, "the collector says that the gateway is away", func() bool {
 		found := cloud.find(t, shed, shedguard.CauseGatewayOffline)
@@ -131,6 +132,7 @@ func TestGatewayKilled(t *testing.T) {
 		t.Error("the link is up: the test shows nothing")
 	}
 	g.mustBeCut(t)
+	g.awaitKept(t, &stale)
 	g.kill()
 
 	g = startGateway(t, dir, shed, broker, "quiet")

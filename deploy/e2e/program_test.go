@@ -21,8 +21,9 @@ import (
 )
 
 const (
-	// within bounds every wait for what must come; nothing is measured by it.
-	within = 60 * time.Second
+	// within bounds every wait for what must come; nothing is measured by it. A
+	// gateway may wait up to a minute between two attempts to connect.
+	within = 90 * time.Second
 	// endWithin bounds the end of a program that was asked to end.
 	endWithin = 10 * time.Second
 	lookEvery = 25 * time.Millisecond

@@ -224,6 +224,15 @@ func (g *gateway) awaitAlarm(t *testing.T, cause shedguard.Cause) (found shedgua
 	return found
 }
 
+// awaitKept waits until an alarm is on the gateway's disk. A page shows it a
+// moment before, and a relay acts before that: neither waits for a disk.
+func (g *gateway) awaitKept(t *testing.T, a *shedguard.Alarm) {
+	t.Helper()
+	until(t, fmt.Sprintf("alarm %s is on disk", a.ID), func() bool {
+		return slices.ContainsFunc(g.logged(t, "alarm changed"), func(line map[string]any) bool { return line["alarm_id"] == a.ID })
+	})
+}
+
 // awaitTrip waits until the overload has cut the fault's outlet, at the relay
 // board's own latch.
 func (g *gateway) awaitTrip(t *testing.T) shedguard.Alarm {
