@@ -65,6 +65,12 @@
 //   - A part driven past full scale clips; Sense then returns the clipped,
 //     still very large, value (at most 1.19 × range) and no error: a short
 //     circuit must be seen as a large current, not as a broken meter.
+//   - The overcurrent comparator of the chip is not programmed. Its threshold is
+//     the field fault, register 0x0D [20:13], 8 bits, compared with a 12-bit
+//     measurement of 200 kHz bandwidth that the trims of the current channel do
+//     not reach (datasheet, Overcurrent Measurement Path); what one code of it is
+//     worth in amps was found in no public source. [Dev.Flags] shows the result
+//     for the threshold that the part was delivered with.
 //   - The address 0x60 holds for both DIO pins low at power-up, others by the
 //     same pins or EEPROM.
 //   - A Dev is for one goroutine. It never retries, sleeps or logs.

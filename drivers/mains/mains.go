@@ -318,10 +318,9 @@ func (w *wave) rms(droop float64) float64 {
 // power is the active power of two waves, w turned back by phase.
 func (w *wave) power(i *wave, phase float64) float64 {
 	sin, cos := math.Sincos(phase)
-	real := (w.cos*i.cos + w.sin*i.sin) / 2
-	// Positive when w is ahead of i.
-	imag := (w.cos*i.sin - w.sin*i.cos) / 2
-	return real*cos + imag*sin
+	active := (w.cos*i.cos + w.sin*i.sin) / 2
+	reactive := (w.cos*i.sin - w.sin*i.cos) / 2 // positive when w is ahead of i
+	return active*cos + reactive*sin
 }
 
 // sinc is sin πx / πx, the amplitude of a wave of x cycles after averaging.
