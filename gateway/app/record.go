@@ -11,6 +11,7 @@ import (
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/alarm"
 	"github.com/shedguard/shedguard/gateway/guard"
+	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/session"
 	"github.com/shedguard/shedguard/gateway/telemetry"
 )
@@ -104,6 +105,33 @@ type health struct {
 	dropped uint64
 	since   time.Time // of the last drop
 	begun   bool
+	ails    map[int][2]string // what was logged of each outlet's meter and thermometer
+}
+
+// sayChips logs why a chip does not answer, when that changes.
+func (a *App) sayChips(h *health) {
+	if h.ails == nil {
+		h.ails = make(map[int][2]string)
+	}
+	text := func(err error) string {
+		if err == nil || errors.Is(err, poll.ErrNotTried) {
+			return ""
+		}
+		return err.Error()
+	}
+	for _, v := range a.guard.Snapshot() {
+		was, is := h.ails[v.Outlet], [2]string{text(v.MeterErr), text(v.ThermometerErr)}
+		for i, chip := range [2]string{"meter", "thermometer"} {
+			switch {
+			case is[i] == was[i]:
+			case is[i] == "":
+				a.log.Info("chip answers again", "outlet", v.Outlet, "chip", chip)
+			default:
+				a.log.Warn("chip does not answer", "outlet", v.Outlet, "chip", chip, "err", is[i])
+			}
+		}
+		h.ails[v.Outlet] = is
+	}
 }
 
 // lookAfter raises and clears the alarms about the gateway itself, and sounds
@@ -121,6 +149,7 @@ func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
 			a.log.Error("alarm not recorded", "part", "alarms", "cause", cause, "err", err)
 		}
 	}
+	a.sayChips(h)
 	if a.clock.Quality() != shedguard.ClockUnsynced {
 		// Telemetry from before the clock was known can go out now.
 		if err := a.outbox.SetClock(a.boot, a.clock.Wall(a.clock.Started())); err != nil {
