@@ -427,9 +427,11 @@ func TestNames(t *testing.T) {
 	if err := dev.Halt(); err != nil {
 		t.Error(err)
 	}
-	want := map[at24.Chip]string{at24.AT24C01: "at24c01 128 8", at24.AT24C02: "at24c02 256 8", at24.AT24C04: "at24c04 512 16",
+	want := map[at24.Chip]string{
+		at24.AT24C01: "at24c01 128 8", at24.AT24C02: "at24c02 256 8", at24.AT24C04: "at24c04 512 16",
 		at24.AT24C16: "at24c16 2048 16", at24.AT24C32: "at24c32 4096 32", at24.AT24C64: "at24c64 8192 32",
-		at24.AT24C128: "at24c128 16384 64", at24.AT24C512: "at24c512 65536 128"}
+		at24.AT24C128: "at24c128 16384 64", at24.AT24C512: "at24c512 65536 128",
+	}
 	for chip, want := range want {
 		if got := fmt.Sprint(chip, chip.Size(), chip.Page()); got != want {
 			t.Errorf("%s, want %s", got, want)

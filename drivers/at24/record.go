@@ -26,8 +26,10 @@ const (
 
 	// MaxChannels is the number of channels that a record can hold.
 	MaxChannels = 16
-	// MaxModel and MaxSerial are the lengths of a model and of a serial number.
-	MaxModel, MaxSerial = 16, 24
+	// MaxModel is the length of a model.
+	MaxModel = 16
+	// MaxSerial is the length of a serial number.
+	MaxSerial = 24
 
 	atVersion    = 4
 	atChannels   = 5
