@@ -43,8 +43,10 @@ func TestReadAt(t *testing.T) {
 		"AT24C02, first": {at24.AT24C02, 0, 1, []i2ctest.IO{{Addr: 0x50, W: []byte{0}, R: run(1)}}},
 		"AT24C02, last":  {at24.AT24C02, 0xFF, 1, []i2ctest.IO{{Addr: 0x50, W: []byte{0xFF}, R: run(1)}}},
 		"AT24C02, all": {at24.AT24C02, 0, 256, []i2ctest.IO{
-			{Addr: 0x50, W: []byte{0}, R: run(64)}, {Addr: 0x50, W: []byte{64}, R: run(64)},
-			{Addr: 0x50, W: []byte{128}, R: run(64)}, {Addr: 0x50, W: []byte{192}, R: run(64)},
+			{Addr: 0x50, W: []byte{0}, R: run(64)},
+			{Addr: 0x50, W: []byte{64}, R: run(64)},
+			{Addr: 0x50, W: []byte{128}, R: run(64)},
+			{Addr: 0x50, W: []byte{192}, R: run(64)},
 		}},
 		"AT24C16, over a block": {at24.AT24C16, 0x3F0, 32, []i2ctest.IO{
 			{Addr: 0x53, W: []byte{0xF0}, R: run(16)}, {Addr: 0x54, W: []byte{0x00}, R: run(16)},

@@ -3,6 +3,7 @@ package mlx90640
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 const (
@@ -226,19 +227,11 @@ func (c *calibration) object(ir, alpha, radiated float64) float64 {
 // mend gives each bad pixel the highest of its neighbours.
 func (c *calibration) mend(out *[pixels]float64) {
 	bad := c.bad[:c.badCount]
-	isBad := func(p int) bool {
-		for _, b := range bad {
-			if b == p {
-				return true
-			}
-		}
-		return false
-	}
 	for _, p := range bad {
 		row, column := p/Width, p%Width
 		hot := math.Inf(-1)
 		for _, n := range [...][2]int{{row - 1, column}, {row + 1, column}, {row, column - 1}, {row, column + 1}} {
-			if n[0] < 0 || n[0] >= Height || n[1] < 0 || n[1] >= Width || isBad(n[0]*Width+n[1]) {
+			if n[0] < 0 || n[0] >= Height || n[1] < 0 || n[1] >= Width || slices.Contains(bad, n[0]*Width+n[1]) {
 				continue
 			}
 			hot = max(hot, out[n[0]*Width+n[1]])

@@ -92,7 +92,7 @@ func newDev(t fatal, n uint32) (*mlx90640.Dev, *sim.MLX90640, *sim.Bus) {
 type fatal interface{ Fatal(args ...any) }
 
 // frame measures both subpages and reads them.
-func frame(t fatal, dev *mlx90640.Dev, chip *sim.MLX90640, r *[sim.MLX90640Words]uint16, f *mlx90640.Frame) error {
+func frame(dev *mlx90640.Dev, chip *sim.MLX90640, r *[sim.MLX90640Words]uint16, f *mlx90640.Frame) error {
 	chip.Measure(0, r)
 	if err := dev.Sense(f); err != nil && !errors.Is(err, mlx90640.ErrNoData) {
 		return err
@@ -150,7 +150,7 @@ func TestReference(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			dev, chip, _ := newDev(t, n)
 			var f mlx90640.Frame
-			if err := frame(t, dev, chip, ram(n), &f); err != nil {
+			if err := frame(dev, chip, ram(n), &f); err != nil {
 				t.Fatal(err)
 			}
 			near := func(what string, got, want, within float64) {
@@ -273,10 +273,10 @@ func TestSenseFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dev, chip, _ := newDev(t, 1)
 			f := mlx90640.Frame{Chip: 42}
-			if err := frame(t, dev, chip, r, &f); !errors.Is(err, mlx90640.ErrWord) || f != (mlx90640.Frame{Chip: 42}) {
+			if err := frame(dev, chip, r, &f); !errors.Is(err, mlx90640.ErrWord) || f != (mlx90640.Frame{Chip: 42}) {
 				t.Errorf("error %v, want %v", err, mlx90640.ErrWord)
 			}
-			if err := frame(t, dev, chip, ram(1), &f); err != nil {
+			if err := frame(dev, chip, ram(1), &f); err != nil {
 				t.Errorf("the next frame: %v", err)
 			}
 		})
@@ -307,7 +307,7 @@ func TestSenseFails(t *testing.T) {
 func TestPowerOnReset(t *testing.T) {
 	dev, chip, _ := newDev(t, 1)
 	var f mlx90640.Frame
-	if err := frame(t, dev, chip, ram(1), &f); err != nil {
+	if err := frame(dev, chip, ram(1), &f); err != nil {
 		t.Fatal(err)
 	}
 	chip.Reset()
@@ -396,10 +396,10 @@ func TestBadPixels(t *testing.T) {
 	r := ram(1)
 	r[0], r[100], r[767] = 0x7FFF, 0x7FFF, 0x8000
 	var f, again mlx90640.Frame
-	if err := frame(t, dev, chip, r, &f); err != nil {
+	if err := frame(dev, chip, r, &f); err != nil {
 		t.Fatal(err)
 	}
-	if err := frame(t, dev, chip, r, &again); err != nil || again != f {
+	if err := frame(dev, chip, r, &again); err != nil || again != f {
 		t.Errorf("the same again is another frame: %v", err)
 	}
 	p := &f.Pixels
@@ -423,11 +423,11 @@ func TestMonotonic(t *testing.T) {
 		more := less + rapid.IntRange(1, 500).Draw(t, "more")
 		var a, b mlx90640.Frame
 		r[at] = uint16(less)
-		if err := frame(t, dev, chip, r, &a); err != nil {
+		if err := frame(dev, chip, r, &a); err != nil {
 			t.Fatal(err)
 		}
 		r[at] = uint16(more)
-		if err := frame(t, dev, chip, r, &b); err != nil {
+		if err := frame(dev, chip, r, &b); err != nil {
 			t.Fatal(err)
 		}
 		if a.Pixels[at] >= b.Pixels[at] {
@@ -451,7 +451,7 @@ func FuzzSense(f *testing.F) {
 		r := ram(1)
 		r[at1%832], r[at2%832] = word1, word2
 		got := mlx90640.Frame{Chip: 42}
-		if err := frame(t, dev, chip, r, &got); err != nil {
+		if err := frame(dev, chip, r, &got); err != nil {
 			if got != (mlx90640.Frame{Chip: 42}) {
 				t.Errorf("%v, yet a frame", err)
 			}
@@ -484,7 +484,7 @@ func FuzzCalibration(f *testing.F) {
 			return
 		}
 		var got mlx90640.Frame
-		if err := frame(t, dev, chip, ram(2), &got); err != nil && !errors.Is(err, mlx90640.ErrWord) {
+		if err := frame(dev, chip, ram(2), &got); err != nil && !errors.Is(err, mlx90640.ErrWord) {
 			t.Error(err)
 		}
 	})
@@ -504,7 +504,7 @@ func TestSenseAllocates(t *testing.T) {
 	dev, chip, _ := newDev(t, 1)
 	var f mlx90640.Frame
 	r := ram(1)
-	if err := frame(t, dev, chip, r, &f); err != nil {
+	if err := frame(dev, chip, r, &f); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
@@ -523,7 +523,7 @@ func BenchmarkSense(b *testing.B) {
 	dev, chip, bus := newDev(b, 1)
 	var f mlx90640.Frame
 	r := ram(1)
-	if err := frame(b, dev, chip, r, &f); err != nil {
+	if err := frame(dev, chip, r, &f); err != nil {
 		b.Fatal(err)
 	}
 	start := bus.BusTime()
