@@ -7,6 +7,9 @@ packages=(
   mosquitto      # a real broker for the integration tests
   victoria-metrics # a real time-series database for the integration tests
   chromium       # a real browser for the page
+  qemu-system-arm # an emulated ARM board
+  cpio           # its file system
+  kmod           # the order of its modules
   fonts-noto-cjk # so that its pictures show Chinese
 )
 

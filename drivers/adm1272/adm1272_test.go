@@ -29,7 +29,7 @@ func write(data ...byte) i2ctest.IO { return i2ctest.IO{Addr: 0x10, W: data} }
 // power-on.
 func born(before, config, warn uint16) []i2ctest.IO {
 	return []i2ctest.IO{
-		read(0x99, 3, 'A', 'D', 'I'), read(0x9A, 10, 'A', 'D', 'M', '1', '2', '7', '2'),
+		read(0x99, 3, 'A', 'D', 'I'), read(0x9A, 10, 'A', 'D', 'M', '1', '2', '7', '2'), read(0x9A, 10, 'A', 'D'),
 		word(0xD4, before),
 		write(0xD3, 0), write(0xD4, byte(config), byte(config>>8)), write(0xD3, 1),
 		write(0x4A, byte(warn), byte(warn>>8)),
@@ -267,7 +267,7 @@ func TestSenseFails(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	same := func(*adm1272.Opts) {}
-	other := append(usual()[:1], read(0x9A, 10, 'A', 'D', 'M', '1', '2', '7', '8'))
+	other := append(usual()[:1], read(0x9A, 10, 'A', 'D', 'M', '1', '2', '7', '8'), read(0x9A, 10, 'A', 'D'))
 	tests := map[string]struct {
 		change func(*adm1272.Opts)
 		ops    []i2ctest.IO
@@ -289,15 +289,16 @@ func TestNewRefuses(t *testing.T) {
 		"another maker":         {change: same, ops: []i2ctest.IO{read(0x99, 3, 'T', 'I', '!')}, err: adm1272.ErrWord},
 		"model not read":        {change: same, ops: usual()[:1]},
 		"another model":         {change: same, ops: other, err: adm1272.ErrWord},
-		"configuration missing": {change: same, ops: usual()[:2]},
-		"bus stuck high":        {change: same, ops: append(usual()[:2], word(0xD4, 0xFFFF)), err: adm1272.ErrWord},
-		"does not stop":         {change: same, ops: usual()[:3]},
-		"not configured":        {change: same, ops: usual()[:4]},
-		"does not go on":        {change: same, ops: usual()[:5]},
-		"no limit":              {change: same, ops: usual()[:6]},
-		"not read back":         {change: same, ops: usual()[:7]},
-		"another configuration": {change: same, ops: append(usual()[:7], word(0xD4, 0x3F35)), err: adm1272.ErrReset},
-		"another limit":         {change: same, ops: append(usual()[:8], word(0x4A, 0)), err: adm1272.ErrReset},
+		"model not finished":    {change: same, ops: usual()[:2]},
+		"configuration missing": {change: same, ops: usual()[:3]},
+		"bus stuck high":        {change: same, ops: append(usual()[:3], word(0xD4, 0xFFFF)), err: adm1272.ErrWord},
+		"does not stop":         {change: same, ops: usual()[:4]},
+		"not configured":        {change: same, ops: usual()[:5]},
+		"does not go on":        {change: same, ops: usual()[:6]},
+		"no limit":              {change: same, ops: usual()[:7]},
+		"not read back":         {change: same, ops: usual()[:8]},
+		"another configuration": {change: same, ops: append(usual()[:8], word(0xD4, 0x3F35)), err: adm1272.ErrReset},
+		"another limit":         {change: same, ops: append(usual()[:9], word(0x4A, 0)), err: adm1272.ErrReset},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -533,6 +534,7 @@ func TestNames(t *testing.T) {
 }
 
 func benchmark(b *testing.B, pec bool) {
+	b.Helper()
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
 	bus.Attach(0x10, sim.NewADM1272(0x10, 0.001))
 	opts := adm1272.DefaultOpts()

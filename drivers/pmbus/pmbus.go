@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"periph.io/x/conn/v3/i2c"
 )
@@ -133,8 +134,7 @@ func (c *Conn) Word(command byte) (uint16, error) {
 }
 
 // Block reads a block, of which it asks for n bytes. The block may be shorter;
-// what it has beyond n, and its PEC, are left unread. The slice is good until the
-// next call.
+// what it has beyond n is read and dropped, its PEC is left unread.
 func (c *Conn) Block(command byte, n int) ([]byte, error) {
 	if n < 1 || n > maxBlock {
 		return nil, fmt.Errorf("read command %#02x: block of %d bytes: want 1 to %d", command, n, maxBlock)
@@ -147,7 +147,15 @@ func (c *Conn) Block(command byte, n int) ([]byte, error) {
 	if length > maxBlock {
 		return nil, fmt.Errorf("read command %#02x: block says it has %d bytes: want up to %d", command, length, maxBlock)
 	}
-	return data[1 : 1+min(length, n)], nil
+	block := slices.Clone(data[1 : 1+min(length, n)])
+	if length > n {
+		// A block that is not read to its end is finished: QEMU's model, unlike
+		// silicon, begins the next transfer with the rest.
+		if _, err := c.tx(command, length-n); err != nil {
+			return nil, err
+		}
+	}
+	return block, nil
 }
 
 // get reads n bytes, and their PEC.

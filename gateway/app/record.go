@@ -122,9 +122,9 @@ func (a *App) sayChips(h *health) {
 	for _, v := range a.guard.Snapshot() {
 		was, is := h.ails[v.Outlet], [2]string{text(v.MeterErr), text(v.ThermometerErr)}
 		for i, chip := range [2]string{"meter", "thermometer"} {
-			switch {
-			case is[i] == was[i]:
-			case is[i] == "":
+			switch is[i] {
+			case was[i]:
+			case "":
 				a.log.Info("chip answers again", "outlet", v.Outlet, "chip", chip)
 			default:
 				a.log.Warn("chip does not answer", "outlet", v.Outlet, "chip", chip, "err", is[i])

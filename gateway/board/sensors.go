@@ -11,6 +11,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/drivers/acs37800"
+	"github.com/shedguard/shedguard/drivers/adm1272"
 	"github.com/shedguard/shedguard/drivers/ina219"
 	"github.com/shedguard/shedguard/drivers/ina226"
 	"github.com/shedguard/shedguard/drivers/lm75"
@@ -88,6 +89,22 @@ func newSensor(bus i2c.Bus, m *config.Meter) (sensor, error) {
 			}
 			r.Volts, r.Amps, r.Watts = volts(got.Volts), amps(got.Amps), watts(got.Watts)
 			r.PowerFactor, r.Hertz, r.Raw = got.PowerFactor, 0, got.Raw // the chip does not give the frequency
+			return nil
+		}}, nil
+	case "adm1272":
+		opts := *adm1272.DefaultOpts()
+		opts.Addr, opts.Shunt = address(m.Address), shunt(m)
+		dev, err := adm1272.New(bus, &opts)
+		if err != nil {
+			return sensor{}, err
+		}
+		var got adm1272.Measurement
+		return sensor{lost: adm1272.ErrReset, read: func(r *shedguard.Reading) error {
+			if err := dev.Sense(&got); err != nil {
+				return err
+			}
+			direct(r, m, volts(got.Volts), amps(got.Amps))
+			r.Raw = [3]uint32{uint32(got.Raw[0]), uint32(got.Raw[1]), 0}
 			return nil
 		}}, nil
 	case "ina219":

@@ -89,11 +89,11 @@ type Outlet struct {
 
 // Meter is the chip that measures an outlet.
 type Meter struct {
-	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800,ina219,ina226" doc:"Part number."`
+	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800,adm1272,ina219,ina226" doc:"Part number."`
 	Place     `yaml:",inline"`
 	RangeAmps int     `yaml:"range_amps,omitempty" enum:"30,90" doc:"ACS37800: current range of the part in A."`
 	Divider   float64 `yaml:"divider,omitempty" min:"1" max:"100000" doc:"ACS37800: ratio of the voltage divider, (R_isolation + R_sense) / R_sense."`
-	ShuntOhms float64 `yaml:"shunt_ohms,omitempty" min:"0.00001" max:"1" doc:"INA219, INA226: resistance of the shunt in ohms."`
+	ShuntOhms float64 `yaml:"shunt_ohms,omitempty" min:"0.00001" max:"1" doc:"ADM1272, INA219, INA226: resistance of the shunt in ohms."`
 	Volts     Trim    `yaml:"volts" doc:"Calibration of the voltage."`
 	Amps      Trim    `yaml:"amps" doc:"Calibration of the current."`
 	Watts     Trim    `yaml:"watts" doc:"Calibration of the active power."`
