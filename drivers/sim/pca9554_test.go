@@ -3,8 +3,8 @@ package sim_test
 import (
 	"bytes"
 	"errors"
-	"strconv"
 	"testing"
+	"time"
 
 	"periph.io/x/conn/v3/i2c/i2ctest"
 
@@ -142,16 +142,31 @@ func TestTCA6408ADriver(t *testing.T) {
 	}
 }
 
-// FuzzExpander8: no transaction brings a model down.
-func FuzzExpander8(f *testing.F) {
+// FuzzSlowChips: no transaction, however odd, brings the model of an expander, a
+// thermometer, a clock or a memory down.
+func FuzzSlowChips(f *testing.F) {
 	f.Add([]byte{3, 0x00}, uint8(2))
 	f.Add([]byte{4, 1, 2}, uint8(0))
 	f.Add([]byte{0xFF, 1}, uint8(9))
+	f.Add([]byte{0x80, 0x0D, 1, 2}, uint8(3))
 	f.Fuzz(func(t *testing.T, w []byte, n uint8) {
-		for i, c := range []sim.Chip{sim.NewPCA9554(), sim.NewMAX7310(), sim.NewPCF8574(), sim.NewPCF8575()} {
+		for _, c := range []sim.Chip{
+			sim.NewPCA9554(), sim.NewMAX7310(), sim.NewPCF8574(), sim.NewPCF8575(),
+			sim.NewLM75(), sim.NewLM75B(), sim.NewTMP75(), sim.NewAMG8833(),
+			sim.NewMLX90640(new([sim.MLX90640Words]uint16)),
+			sim.NewAT24(256, 8, 1), sim.NewAT24(1024, 16, 1).Block(3), sim.NewAT24(4096, 32, 2),
+		} {
 			if err := c.Tx(w, make([]byte, n)); err != nil && !errors.Is(err, sim.ErrNACK) {
-				t.Errorf("%s: %v", strconv.Itoa(i), err)
+				t.Errorf("%T: %v", c, err)
 			}
+			c.Reset()
+		}
+		for _, c := range []*sim.DS3231{sim.NewDS3231(), sim.NewDS1338(), sim.NewDS1307()} {
+			if err := c.Tx(w, make([]byte, n)); err != nil {
+				t.Errorf("%T: %v", c, err)
+			}
+			c.Advance(26 * time.Hour)
+			c.Reset()
 		}
 	})
 }

@@ -15,6 +15,9 @@
 // low one. [New] programs them; [Dev.Check] says whether the chip still has
 // them.
 //
+// The LM75 and its kin, TMP75 and TMP105 among them, have a configuration of eight
+// bits and no extended mode: package lm75.
+//
 // # Sources
 //
 // TI TMP102 datasheet SBOS397: temperature register (Tables 3 to 6, with

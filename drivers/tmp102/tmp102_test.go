@@ -319,7 +319,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-func simDev(tb testing.TB) *tmp102.Dev {
+func simDev(tb testing.TB) (*tmp102.Dev, *sim.Bus) {
 	tb.Helper()
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
 	bus.Attach(0x48, sim.NewTMP102())
@@ -327,11 +327,11 @@ func simDev(tb testing.TB) *tmp102.Dev {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return dev
+	return dev, bus
 }
 
 func TestSenseAllocates(t *testing.T) {
-	dev := simDev(t)
+	dev, _ := simDev(t)
 	var temp physic.Temperature
 	if n := testing.AllocsPerRun(100, func() {
 		if err := dev.Sense(&temp); err != nil {
@@ -343,7 +343,8 @@ func TestSenseAllocates(t *testing.T) {
 }
 
 func BenchmarkSense(b *testing.B) {
-	dev := simDev(b)
+	dev, bus := simDev(b)
+	start := bus.BusTime()
 	var temp physic.Temperature
 	b.ReportAllocs()
 	for b.Loop() {
@@ -351,4 +352,5 @@ func BenchmarkSense(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
 }
