@@ -85,7 +85,7 @@ e2e: build ## the page in a real browser: against a scripted API, then against t
 
 board: page ## the ARM program on an emulated board: QEMU's chips, Debian's kernel, faults from outside
 	deploy/board/fetch.sh build/board
-	SHEDGUARD_REQUIRE_SERVERS=1 SHEDGUARD_REQUIRE_BOARD=1 $(GO) test -count=1 -v -run Emulated ./deploy/board
+	SHEDGUARD_REQUIRE_SERVERS=1 SHEDGUARD_BOARD=1 $(GO) test -count=1 -v -run Emulated ./deploy/board
 
 # shedguard and shedcloud are static and pure Go wherever they are shipped.
 arm: page ## builds for linux/arm v7, arm64 and amd64 without cgo
