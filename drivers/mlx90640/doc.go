@@ -24,18 +24,20 @@
 //
 // # Sources
 //
-// Melexis MLX90640 datasheet rev. 11, sections 11.1 and 11.2 (its worked example
-// gives, from the same words, the 3.319 V and 39.184 °C that the tests require);
-// Melexis mlx90640-library, a Linux driver built on it (addresses, status bits). The
-// whole arithmetic is tested against what Adafruit's port of the Melexis library,
-// adafruit-circuitpython-mlx90640 1.3.9, computes for three made-up calibrations,
-// to 0.002 °C, the rounding of that library to eight and sixteen bits; without its
-// rounding, to 10⁻⁵ °C.
+// Melexis MLX90640 datasheet rev. 11, sections 11.1 and 11.2 (method; ranges of
+// object temperature; marks of bad pixels); Melexis mlx90640-library and a Linux
+// driver built on it (addresses, status bits). The whole arithmetic is tested
+// against what Adafruit's port of the Melexis library,
+// adafruit-circuitpython-mlx90640 1.3.9 from PyPI, computes for three made-up
+// calibrations, two reading patterns and all four ranges of temperature: to
+// 0.002 °C, the rounding of that library to eight and sixteen bits, and without its
+// rounding to 10⁻⁵ °C.
 //
 // # Caveats
 //
-//   - No capture of a real chip was found: the bytes on the bus and the time of the
-//     status bits are from drivers, not from a recording.
+//   - No capture of a real chip was found: the bytes on the bus and the meaning of
+//     the status bits are from drivers, and no temperature was compared with a
+//     thermometer.
 //   - A subpage is 1.7 kB: 39 ms of a 400 kHz bus, 16 ms at 1 MHz. Give the chip a
 //     bus of its own, or the meters wait. It is read in pieces of 128 bytes.
 //   - The rate must leave time for that; the chip itself needs 80 ms to wake up and

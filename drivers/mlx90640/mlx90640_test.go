@@ -24,8 +24,8 @@ func noise(seed uint32) func() uint16 {
 	}
 }
 
-// eeprom is a made-up calibration: the words of the datasheet's example where they
-// are for the whole chip, noise within reason for rows, columns and pixels. Number 2
+// eeprom is a made-up calibration: words that a chip could have for the whole, noise
+// within reason for rows, columns and pixels. Number 2
 // is a chip that was calibrated in the interleaved pattern; number 3 has other
 // ranges of object temperature.
 func eeprom(n uint32) *[sim.MLX90640Words]uint16 {
@@ -59,8 +59,8 @@ func eeprom(n uint32) *[sim.MLX90640Words]uint16 {
 	return &ee
 }
 
-// ram is a made-up measurement: the words of the datasheet's example for the supply,
-// the chip, the gain and the compensation pixels, noise for the pixels.
+// ram is a made-up measurement: words that a chip could have for the supply, the
+// chip, the gain and the compensation pixels, noise for the pixels.
 func ram(n uint32) *[sim.MLX90640Words]uint16 {
 	next := noise(n + 1000)
 	var r [sim.MLX90640Words]uint16
@@ -103,8 +103,7 @@ func frame(dev *mlx90640.Dev, chip *sim.MLX90640, r *[sim.MLX90640Words]uint16, 
 
 // What Adafruit's port of the Melexis library, adafruit-circuitpython-mlx90640
 // 1.3.9, computes from the same words, at emissivity 0.95 and 8 K: as it is (rounded
-// to its integers) and with that rounding taken out. Supply and chip are those of
-// the datasheet's example: 3.319 V and 39.184 °C.
+// to its integers) and with that rounding taken out.
 func TestReference(t *testing.T) {
 	at := [...]int{0, 1, 31, 32, 33, 100, 201, 383, 400, 511, 640, 735, 766, 767}
 	tests := map[uint32]struct {
