@@ -29,7 +29,7 @@
 // driver built on it (addresses, status bits). The whole arithmetic is tested
 // against what Adafruit's port of the Melexis library,
 // adafruit-circuitpython-mlx90640 1.3.9 from PyPI, computes for three made-up
-// calibrations, two reading patterns and all four ranges of temperature: to
+// calibrations, made in either reading pattern, and in all four ranges: to
 // 0.002 °C, the rounding of that library to eight and sixteen bits, and without its
 // rounding to 10⁻⁵ °C.
 //
