@@ -44,8 +44,8 @@
 //     found. ADM1275, ADM1276 and ADM1278 rest on one source.
 //   - QEMU's ADM1272 shortens the coefficient of the current to whole numbers: with
 //     its shunt of 300 µΩ it sends 25 A as 24.89 A. It measures no temperature and
-//     sends 0, which is an error here. A bad command makes it set many bits of
-//     the status word at once. None of this is so on silicon.
+//     sends 0, which is an error here. It has no PEC. A bad command makes it set
+//     many bits of the status word at once. None of this is so on silicon.
 //   - Which warning pulls which alert pin (ALERT1_CONFIG) was found in no source that
 //     could be checked and is left out, as is switching the output off (OPERATION):
 //     both stay as the board has them. So do the hot-swap limits, which are set by

@@ -81,6 +81,10 @@ func TestRead(t *testing.T) {
 		i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: []byte{3, 'A', 'D', 'I'}},
 		i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: []byte{1, 'A', 0xFF, 0xFF}},
 		i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: []byte{33, 'A', 'D', 'I'}},
+		// A longer block is read to its end, by a chip that sends the rest then.
+		i2ctest.IO{Addr: 0x10, W: []byte{0x9A}, R: []byte{5, 'A', 'D', 'M'}},
+		i2ctest.IO{Addr: 0x10, W: []byte{0x9A}, R: []byte{'1', '2'}},
+		i2ctest.IO{Addr: 0x10, W: []byte{0x9A}, R: []byte{4, 'A', 'D', 'M'}},
 	)
 	if got, err := c.Byte(pmbus.StatusIout); got != 0x20 || err != nil {
 		t.Errorf("byte %#x, %v", got, err)
@@ -96,6 +100,12 @@ func TestRead(t *testing.T) {
 	}
 	if got, err := c.Block(pmbus.MfrID, 3); err == nil {
 		t.Errorf("a block of 33 bytes is %q", got)
+	}
+	if got, err := c.Block(pmbus.MfrModel, 3); string(got) != "ADM" || err != nil {
+		t.Errorf("long block %q, %v", got, err)
+	}
+	if got, err := c.Block(pmbus.MfrModel, 3); err == nil {
+		t.Errorf("a block whose rest fails is %q", got)
 	}
 	for _, n := range []int{0, 33} {
 		if got, err := c.Block(pmbus.MfrID, n); err == nil {
@@ -184,7 +194,10 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		data = data[:4]
-		c, _ := newConn(false, i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: data})
+		rest := max(0, int(data[0])-3)
+		c, _ := newConn(false,
+			i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: data},
+			i2ctest.IO{Addr: 0x10, W: []byte{0x99}, R: make([]byte, rest)})
 		if got, err := c.Block(pmbus.MfrID, 3); err == nil && (len(got) > 3 || len(got) > int(data[0])) || (err == nil) != (data[0] <= 32) {
 			t.Errorf("% x is %q, %v", data, got, err)
 		}
