@@ -435,6 +435,7 @@ func TestRoundTrip(t *testing.T) {
 		for i, c := range opts.Channels {
 			var want max34451.Reading
 			switch c.Kind {
+			case max34451.Off:
 			case max34451.Volts:
 				want = max34451.Reading{Volts: physic.ElectricPotential(math.Round(volts[i]*1000)) * physic.MilliVolt}
 			case max34451.Amps:
@@ -485,6 +486,7 @@ func TestNames(t *testing.T) {
 }
 
 func benchmark(b *testing.B, opts *max34451.Opts) {
+	b.Helper()
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
 	bus.Attach(0x74, sim.NewMAX34451(0x74, 0x12))
 	dev, err := max34451.New(bus, opts)
