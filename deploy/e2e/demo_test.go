@@ -72,7 +72,7 @@ func TestDemo(t *testing.T) {
 			if tt.killed {
 				demo.kill()
 			} else {
-				demo.end(t, os.Interrupt.(syscall.Signal))
+				demo.end(t, syscall.SIGINT)
 				if left := processes(t, dir); len(left) > 0 {
 					t.Errorf("left behind: %q", left)
 				}

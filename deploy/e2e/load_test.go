@@ -243,17 +243,18 @@ func TestCollectorKilledUnderLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, config := t.TempDir(), withBroker
-			var addr atomic.Value // of the broker
+			var addr atomic.Pointer[string] // of the broker
 			if outside {
 				server := mosquittotest.Start(t, "max_inflight_messages 1000", "max_queued_messages 0")
-				addr.Store(server.Addr())
-				config = beside(server.Addr())
+				at := server.Addr()
+				addr.Store(&at)
+				config = beside(at)
 			}
 			var cloud *collector
 			begin := func() {
 				cloud = startCollector(t, dir, config)
 				if !outside {
-					addr.Store(cloud.broker)
+					addr.Store(&cloud.broker)
 				}
 			}
 			begin()
@@ -266,7 +267,7 @@ func TestCollectorKilledUnderLoad(t *testing.T) {
 			fakes := make([]*fake, loadGateways)
 			failures := make([]error, loadGateways)
 			for i := range fakes {
-				fakes[i] = newFake(t, fmt.Sprintf("load-%d", i), func() string { return addr.Load().(string) }, base, &done)
+				fakes[i] = newFake(t, fmt.Sprintf("load-%d", i), func() string { return *addr.Load() }, base, &done)
 				work.Go(func() { failures[i] = fakes[i].run(ctx) })
 			}
 			defer work.Wait()

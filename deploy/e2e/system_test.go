@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"maps"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
@@ -277,9 +276,5 @@ func noHole(t *testing.T, what string, in []sample, from, to time.Time, most tim
 		last = s.at
 	}
 }
-
-// same reports whether two measurements are the same number but for the last
-// bits that travel through JSON.
-func same(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b)) }
 
 func outlets[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }
