@@ -29,8 +29,8 @@
 // TI INA219 datasheet SBOS448, section 8.6 (register maps: configuration 0x399F
 // after power-on, PGA and ADC codes, bits CNVR and OVF of the bus register) as far
 // as it is known from public drivers: periph devices/ina219 and Linux
-// hwmon/ina2xx.c for the scales and the calibration, Zephyr ti/ina219 for the ADC
-// codes. They agree.
+// hwmon/ina2xx.c for the scales and the calibration, Zephyr ti/ina219 for the
+// fields, Adafruit_INA219 for the codes of averaging. They agree.
 //
 // # Caveats
 //
