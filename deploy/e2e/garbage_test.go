@@ -87,7 +87,7 @@ func TestWrongClockAndGarbage(t *testing.T) {
 	}
 
 	refused := func(reason string) float64 {
-		return cloud.client.metrics(t)[fmt.Sprintf("shedcloud_ingest_refused_total{reason=%q}", reason)]
+		return cloud.metrics(t)[fmt.Sprintf("shedcloud_ingest_refused_total{reason=%q}", reason)]
 	}
 	for reason, n := range want {
 		until(t, fmt.Sprintf("%v are refused because %s", n, reason), func() bool { return refused(reason) >= n })
