@@ -462,6 +462,13 @@ func TestConfigure(t *testing.T) {
 			},
 			program: map[uint16]uint32{0x008: 5, 0x101: 1, 0x325: 1040000, 0x110: 0x00A0, 0x32C: 0x302000, 0x32F: 0x2000},
 		},
+		"different channels, the other way round": {
+			change: func(o *ade7953.Opts) {
+				o.A.Gain, o.B.Gain = 1, 16
+				o.Limits.PeakAmps = 10 * physic.Ampere
+			},
+			program: map[uint16]uint32{0x008: 0, 0x009: 4, 0x325: 130000, 0x110: 0x00A0, 0x32C: 0x302000, 0x32F: 0x2000},
+		},
 		"limits follow the trim": {
 			change: func(o *ade7953.Opts) {
 				o.A.Amps.Gain, o.B.Amps.Gain, o.Volts.Gain = 2, 2, 2
@@ -479,6 +486,24 @@ func TestConfigure(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Whether the chip extends the highest of 24 bits of a limit is not documented.
+func TestConfigureExtended(t *testing.T) {
+	ops := configure(nil)
+	for i := range ops {
+		if len(ops[i].R) == 4 && ops[i].R[1] == 0xFF {
+			ops[i].R[0] = 0xFF
+		}
+	}
+	bus := &i2ctest.Playback{Ops: ops, DontPanic: true}
+	dev, err := ade7953.New(bus, ade7953.DefaultOpts())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(dev.Configure(), bus.Close()); err != nil {
+		t.Error(err)
 	}
 }
 
