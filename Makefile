@@ -21,7 +21,7 @@ help: ## this list
 demo: build ## a whole system on 127.0.0.1: page on :8080, broker on :1883, a simulated shed; Ctrl-C ends it
 	bin/demo
 
-test: setup check race arm board e2e smoke ## all set-up (Debian packages where needed), all tests
+test: setup check race arm test-arm board e2e smoke ## all set-up (Debian packages where needed), all tests
 	@echo "make test: all green"
 
 smoke: build ## the demo without a person: an overload from chip register to web API and back, one JSON line
@@ -83,6 +83,11 @@ e2e: build ## the page in a real browser: against a scripted API, then against t
 	cd cloud/web && npm run e2e
 	cd cloud/web && SHEDGUARD_OVERLOAD=1 ../../bin/demo node --test e2e/real.test.js
 
+# Tests that start themselves anew as a process of their own cannot: the kernel
+# here does not run ARM programs by itself.
+test-arm: ## what decides about power, on an emulated ARM processor
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) test -short -skip Kill -exec qemu-aarch64-static . ./drivers/... ./gateway/protect/... ./gateway/session/... ./gateway/outbox/...
+
 board: page ## the ARM program on an emulated board: QEMU's chips, Debian's kernel, faults from outside
 	deploy/board/fetch.sh build/board
 	SHEDGUARD_REQUIRE_SERVERS=1 SHEDGUARD_BOARD=1 $(GO) test -count=1 -v -run Emulated ./deploy/board
@@ -103,4 +108,4 @@ fuzz: ## every fuzz target for 30 s
 clean: ## what was built
 	rm -rf bin build cloud/web/dist/assets cloud/web/dist/index.html cloud/web/node_modules
 
-.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm board fuzz clean
+.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz clean

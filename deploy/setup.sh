@@ -8,6 +8,7 @@ packages=(
   victoria-metrics # a real time-series database for the integration tests
   chromium       # a real browser for the page
   qemu-system-arm # an emulated ARM board
+  qemu-user-static # an emulated ARM processor
   cpio           # its file system
   kmod           # the order of its modules
   fonts-noto-cjk # so that its pictures show Chinese
