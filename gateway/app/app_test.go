@@ -254,7 +254,7 @@ func TestEachScenarioEndsAsTheFateTableSays(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, _ := start(t, boxOptions{scenario: name})
-			b.await(t, 12*time.Second, "outlet 3 fed", func(s *shedguard.ShedState) bool { return s.Outlets[2].Closed || name == "quiet" })
+			b.await(t, 40*time.Second, "outlet 3 fed", func(s *shedguard.ShedState) bool { return s.Outlets[2].Closed || name == "quiet" })
 			b.await(t, 12*time.Second+tt.within, name, func(s *shedguard.ShedState) bool { return tt.done(b, s) })
 		})
 	}

@@ -11,6 +11,13 @@ const FaultOutlet = 3
 // faultAfter is when a scenario's fault begins.
 const faultAfter = 10 * time.Second
 
+// fedBefore is how long an outlet is fed before its fault, and feedingPatience
+// how long the fault waits for that.
+const (
+	fedBefore       = 2 * time.Second
+	feedingPatience = time.Minute
+)
+
 // removedAfter is how long after it lost its supply a faulty load is pulled
 // out, as a person would who comes to look; a reset then finds a sound outlet.
 const removedAfter = 2 * time.Second
@@ -24,9 +31,14 @@ func Scenarios() []string {
 // the scenario's fault. ratingAmps is the rating of the outlets.
 func NewScript(name string, ratingAmps float64) (Script, error) {
 	fault := func(begin time.Duration, outlet int, brk func(*Shed)) Script {
-		done := false
+		done, fed := false, time.Duration(0)
 		return func(s *Shed, since time.Duration) {
-			if !done && since >= begin {
+			if fed == 0 && s.Look(outlet).Fed {
+				fed = since
+			}
+			// Outlets are fed one after the other: a fault needs one that is.
+			ripe := fed > 0 && since >= fed+fedBefore || since >= begin+feedingPatience
+			if !done && since >= begin && ripe {
 				done = true
 				brk(s)
 			}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shedguard/shedguard/internal/victoriatest"
 )
@@ -41,7 +42,12 @@ func TestRestartKeepsPortAndData(t *testing.T) {
 	if s.URL() != url {
 		t.Errorf("address after restart %s, want %s", s.URL(), url)
 	}
-	if got := export(t, url); !strings.Contains(got, "[42]") {
+	// The index of a server that has just started is not there at once.
+	got := export(t, url)
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(got, "[42]") && time.Now().Before(deadline); got = export(t, url) {
+		<-time.After(50 * time.Millisecond)
+	}
+	if !strings.Contains(got, "[42]") {
 		t.Errorf("after restart %q, want the value 42", got)
 	}
 	s.Kill()

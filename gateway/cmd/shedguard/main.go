@@ -45,6 +45,7 @@ type cli struct {
 	Run     runCmd     `cmd:"" help:"Watch the outlets until told to stop (SIGTERM or Ctrl-C); all outlets are open before and after."`
 	Open    openCmd    `cmd:"" help:"Open every outlet now and end: for ExecStopPost, and for a person at the box."`
 	Check   checkCmd   `cmd:"" help:"Read a configuration and list every fault in it."`
+	Scan    scanCmd    `cmd:"" help:"Tell which chips answer, and how that differs from the configuration; only while no gateway runs."`
 	Replay  replayCmd  `cmd:"" help:"Run a recording through the rules and tell what they decide."`
 	Version versionCmd `cmd:"" help:"Tell the version."`
 }

@@ -187,7 +187,7 @@ func state(t *testing.T, addr string) shedguard.ShedState {
 
 func await(t *testing.T, addr, what string, ok func(*shedguard.ShedState) bool) {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(80 * time.Second)
 	for {
 		s := state(t, addr)
 		if ok(&s) {
