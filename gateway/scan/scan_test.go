@@ -136,7 +136,7 @@ func TestShed(t *testing.T) {
 					good++
 					continue
 				}
-				got = append(got, strings.Join([]string{item.Place.String(), string(item.Verdict), item.Want, "[" + strings.Join(item.Parts, " ") + "]", item.Evidence}, " "))
+				got = append(got, strings.Join([]string{item.String(), string(item.Verdict), item.Want, "[" + strings.Join(item.Parts, " ") + "]", item.Evidence}, " "))
 			}
 			slices.Sort(got)
 			slices.Sort(test.want)
@@ -176,7 +176,8 @@ func TestIdentify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock := chips.NewDS3231()
+	warm := chips.NewAMG8833()
+	warm.SetCelsius(&[chips.AMG8833Pixels]float64{}, 25)
 	tests := map[string]struct {
 		addr  uint16
 		chip  chips.Chip
@@ -197,8 +198,8 @@ func TestIdentify(t *testing.T) {
 		"tmp102":            {0x48, chips.NewTMP102(), false, "tmp102", false},
 		"lm75":              {0x4C, chips.NewLM75(), false, "lm75b ds75 tmp75 tmp105 lm75", false},
 		"tmp75":             {0x4D, chips.NewTMP75(), false, "lm75b ds75 tmp75 tmp105 lm75", false},
-		"ds3231":            {0x68, clock, false, "ds3231 ds1338 ds1307", false},
-		"amg8833":           {0x69, chips.NewAMG8833(), false, "amg8833", false},
+		"ds3231":            {0x68, chips.NewDS3231(), false, "ds3231 ds1338 ds1307", false},
+		"amg8833":           {0x69, warm, false, "amg8833", false},
 		"at24":              {0x50, chips.NewAT24(256, 8, 1), false, "at24", false},
 		"mcp23017":          {0x27, mcp, false, "mcp23017", false},
 		"pcf8574":           {0x21, chips.NewPCF8574(), false, "pcf8574 pca9554 max7310", false},

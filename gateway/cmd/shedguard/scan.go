@@ -63,11 +63,18 @@ func (c *scanCmd) Run(e *env) error {
 	if err = errors.Join(err, done()); err != nil {
 		return fmt.Errorf("scan: %w", err)
 	}
-	print := table
+	return c.report(e.out, result, opts.Compare)
+}
+
+// report writes the result; differences are an error.
+func (c *scanCmd) report(w io.Writer, result *scan.Result, compared bool) error {
+	var err error
 	if c.JSON {
-		print = lines
+		err = lines(w, result)
+	} else {
+		err = table(w, result, compared)
 	}
-	if err := print(e.out, result, opts.Compare); err != nil {
+	if err != nil {
 		return fmt.Errorf("scan: write: %w", err)
 	}
 	if n := result.Differences(); n > 0 {
@@ -135,8 +142,8 @@ func alive(ctx context.Context, listen string) bool {
 	return resp.Body.Close() == nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusServiceUnavailable)
 }
 
-// chips names what a chip can be.
-func chips(item *scan.Item) string {
+// candidates names what a chip can be.
+func candidates(item *scan.Item) string {
 	switch {
 	case item.Verdict == scan.Missing, item.Verdict == scan.Hidden:
 		return "-"
@@ -166,7 +173,7 @@ func table(w io.Writer, r *scan.Result, compared bool) error {
 		if parts == "" {
 			parts = "-"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", item.Place, chips(item), item.Evidence, verdict, parts)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", item.Place, candidates(item), item.Evidence, verdict, parts)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -227,7 +234,7 @@ func sum(r *scan.Result) summary {
 }
 
 // lines writes the result for a program.
-func lines(w io.Writer, r *scan.Result, _ bool) error {
+func lines(w io.Writer, r *scan.Result) error {
 	enc := json.NewEncoder(w)
 	for i := range r.Items {
 		item := &r.Items[i]
