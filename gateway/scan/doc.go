@@ -6,9 +6,9 @@
 // [Run] first sets every mux to no port, so that each chip of a bus is seen once,
 // then reads one byte from every address from 0x08 to 0x77 (those outside are
 // reserved) but 0x0C, the alert response address, where a read would end an alert
-// that holds a relay open. What takes and gives back the control byte of a PCA9548 is a mux:
-// its ports are joined one at a time and searched for what did not answer before.
-// In the end no port is joined.
+// that holds a relay open. What takes and gives back the control byte of a PCA9548
+// is a mux: its ports are joined one at a time and searched for what did not answer
+// before. In the end no port is joined.
 //
 // A chip that answered is asked for its identity, where the chips of that address
 // have one: maker and device registers (INA226, INA228, INA3221), maker and model
