@@ -81,6 +81,7 @@ race: page ## all Go tests under the race detector, with real servers
 
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e
+	cd cloud/web && node e2e/shots.js # pictures of every view, to be looked at: artefacts/web
 	cd cloud/web && SHEDGUARD_OVERLOAD=1 ../../bin/demo node --test e2e/real.test.js
 
 # Tests that start themselves anew as a process of their own cannot: the kernel
