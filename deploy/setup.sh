@@ -30,6 +30,6 @@ if [ "$(id -u)" -ne 0 ]; then
   sudo=sudo
 fi
 export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+$sudo apt-get update -qq || true # a mirror in mid-update is no reason to stop: the next line tells
 # policy-rc.d keeps a packaged broker from being started: tests start their own.
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
