@@ -31,5 +31,13 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq || true # a mirror in mid-update is no reason to stop: the next line tells
-# policy-rc.d keeps a packaged broker from being started: tests start their own.
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+
+# The packages start what tests start by themselves, on ports that the demo uses.
+if [ -d /run/systemd/system ]; then
+  for p in "${missing[@]}"; do
+    case $p in
+      mosquitto | victoria-metrics) $sudo systemctl disable --now "$p" 2>/dev/null || true ;;
+    esac
+  done
+fi
