@@ -293,3 +293,46 @@ func TestRecordedOverloadTrips(t *testing.T) {
 	})
 	t.Logf("tripped by %s at %.2f %s, limit %.2f", s.Alarms[0].Cause, s.Alarms[0].Value, s.Alarms[0].Unit, s.Alarms[0].Limit)
 }
+
+// TestUnsentCriticalAlarmSoundsTheSiren: nobody can be told over the network, so
+// the shed itself tells (GB 26875.1-2011 4.1.1.4).
+func TestUnsentCriticalAlarmSoundsTheSiren(t *testing.T) {
+	t.Parallel()
+	b, _ := start(t, boxOptions{load: &sim.Resistor{Ohms: 226. / 40}})
+	s := b.await(t, 20*time.Second, "trip", func(s *shedguard.ShedState) bool {
+		return tripped(sim.FaultOutlet)(s) && len(s.Alarms) > 0
+	})
+	if s.Siren {
+		t.Error("the siren sounds at once: the link gets ten seconds first")
+	}
+	b.await(t, 20*time.Second, "siren", func(s *shedguard.ShedState) bool { return s.Siren })
+	if outputs := b.shed.Expander.Outputs(); outputs&(1<<sim.SirenPin) == 0 {
+		t.Errorf("outputs %#04x: want the siren's pin driven", outputs)
+	}
+}
+
+// TestUnreadableLatchesKeepEverythingOpen: a gateway that cannot know what was
+// tripped feeds nothing until a person says so.
+func TestUnreadableLatchesKeepEverythingOpen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "alarms.json"), []byte("{\"torn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := start(t, boxOptions{dir: dir})
+	b.await(t, 10*time.Second, "state_lost on every outlet", func(s *shedguard.ShedState) bool {
+		for _, o := range s.Outlets {
+			if o.Closed {
+				t.Fatalf("outlet %d was closed", o.Outlet)
+			}
+			if o.State != shedguard.StateTripped || !slices.Contains(o.Latched, shedguard.CauseStateLost) {
+				return false
+			}
+		}
+		return alarmed(shedguard.CauseStateLost)(s)
+	})
+	kept, err := filepath.Glob(filepath.Join(dir, "alarms.json?*"))
+	if err != nil || len(kept) == 0 {
+		t.Errorf("the unreadable file was not set aside: %v, %v", kept, err)
+	}
+}
