@@ -152,20 +152,17 @@ func withSystem(ctx context.Context, o *options, use func(context.Context) error
 	g, ctx := errgroup.WithContext(ctx)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var started []<-chan struct{}
 	for _, p := range programs {
 		ended, err := start(ctx, g, filepath.Join(filepath.Dir(self), p.name), p.args, o.log)
 		if err != nil {
 			cancel()
 			return errors.Join(err, g.Wait())
 		}
-		started = append(started, ended)
 		if err := waitReady(ctx, p.ready, ended); err != nil {
 			cancel()
 			return errors.Join(fmt.Errorf("%s: %w", p.name, err), g.Wait())
 		}
 	}
-	_ = started
 	g.Go(func() error {
 		defer cancel()
 		return use(ctx)

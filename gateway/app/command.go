@@ -55,7 +55,7 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 		if c.Kind == shedguard.CommandResetTrip {
 			a.noteReset(args.Outlet, c.By)
 		}
-		err := a.order(ctx, guard.Order{Kind: c.Kind, Outlet: args.Outlet, By: c.By, Reason: stopReason})
+		err := a.order(ctx, guard.Order{Kind: c.Kind, Outlet: args.Outlet, By: c.By})
 		if err != nil && c.Kind == shedguard.CommandResetTrip {
 			a.takeResetBy(args.Outlet)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/shedguard/shedguard/gateway/alarm"
 	"github.com/shedguard/shedguard/gateway/guard"
 	"github.com/shedguard/shedguard/gateway/poll"
-	"github.com/shedguard/shedguard/gateway/session"
 	"github.com/shedguard/shedguard/gateway/telemetry"
 )
 
@@ -279,6 +278,3 @@ func (a *App) takeResetBy(outlet int) string {
 	delete(a.resetBy, outlet)
 	return by
 }
-
-// stopReason is how a stop by a command is recorded.
-const stopReason = session.ReasonRemote
