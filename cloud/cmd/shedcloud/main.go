@@ -25,6 +25,7 @@ import (
 	"github.com/shedguard/shedguard/cloud/app"
 	"github.com/shedguard/shedguard/cloud/config"
 	"github.com/shedguard/shedguard/cloud/web"
+	"github.com/shedguard/shedguard/internal/logflags"
 )
 
 // version is set by the linker.
@@ -50,8 +51,7 @@ func main() {
 
 // cli is what people type.
 type cli struct {
-	LogFormat string `help:"How logs are written to stderr: ${enum}." enum:"text,json" default:"text" placeholder:"FORMAT"`
-	LogLevel  string `help:"Least severity that is logged: ${enum}." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
+	logflags.Flags
 
 	Serve   serveCmd   `cmd:"" help:"Collect from gateways and serve the page until told to stop (SIGTERM or Ctrl-C)."`
 	Check   checkCmd   `cmd:"" help:"Read a configuration and the files it names, and list every fault in them."`
@@ -94,7 +94,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, usageError{fmt.Errorf("%w; see shedcloud --help", err)})
 	}
-	if err := parsed.Run(&env{ctx: ctx, out: out, errs: errs, log: newLog(errs, c.LogFormat, c.LogLevel)}); err != nil {
+	if err := parsed.Run(&env{ctx: ctx, out: out, errs: errs, log: c.Logger(errs)}); err != nil {
 		return fail(errs, err)
 	}
 	return exitDone
@@ -113,18 +113,6 @@ func fail(errs io.Writer, err error) int {
 		return exitUsage
 	}
 	return exitFailed
-}
-
-func newLog(w io.Writer, format, level string) *slog.Logger {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		least = slog.LevelInfo // kong has checked the word
-	}
-	opts := &slog.HandlerOptions{Level: least}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 type serveCmd struct {

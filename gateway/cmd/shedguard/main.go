@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/shedguard/shedguard/gateway/config"
+	"github.com/shedguard/shedguard/internal/logflags"
 )
 
 // version is set by the linker.
@@ -39,8 +40,7 @@ func main() {
 
 // cli is what people type.
 type cli struct {
-	LogFormat string `help:"How logs are written to stderr: ${enum}." enum:"text,json" default:"text" placeholder:"FORMAT"`
-	LogLevel  string `help:"Least severity that is logged: ${enum}." enum:"debug,info,warn,error" default:"info" placeholder:"LEVEL"`
+	logflags.Flags
 
 	Run     runCmd     `cmd:"" help:"Watch the outlets until told to stop (SIGTERM or Ctrl-C); all outlets are open before and after."`
 	Open    openCmd    `cmd:"" help:"Open every outlet now and end: for ExecStopPost, and for a person at the box."`
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, fmt.Errorf("%w; see shedguard --help", err), exitUsage)
 	}
-	e := &env{ctx: ctx, out: out, errs: errs, log: newLog(errs, c.LogFormat, c.LogLevel)}
+	e := &env{ctx: ctx, out: out, errs: errs, log: c.Logger(errs)}
 	if err := parsed.Run(e); err != nil {
 		return fail(errs, err, codeOf(err))
 	}
@@ -108,18 +108,6 @@ func codeOf(err error) int {
 func fail(errs io.Writer, err error, code int) int {
 	fmt.Fprintf(errs, "shedguard: %v\n", err)
 	return code
-}
-
-func newLog(w io.Writer, format, level string) *slog.Logger {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		least = slog.LevelInfo // kong has checked the word
-	}
-	opts := &slog.HandlerOptions{Level: least}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
 
 type checkCmd struct {
