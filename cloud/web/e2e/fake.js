@@ -71,6 +71,7 @@ export class Fake {
     this.password = 'correct horse'
     this.role = 'admin'
     this.signedIn = new Set()
+    this.endOn = undefined // path whose next request finds every session ended
     this.streams = new Set()
     this.log = []
     this.asked = [] // every address of the API that was asked for
@@ -376,6 +377,10 @@ export class Fake {
       this.signedIn.add(token)
       res.writeHead(204, { 'Set-Cookie': `session=${token}; HttpOnly; SameSite=Strict; Path=/` })
       return res.end()
+    }
+    if (path === this.endOn) {
+      this.endOn = undefined
+      this.signedIn.clear()
     }
     const token = /session=(\d+)/.exec(req.headers.cookie ?? '')?.[1]
     if (!this.signedIn.has(token)) return this.problem(res, 401, 'Unauthorized', 'log in first')

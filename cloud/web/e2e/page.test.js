@@ -56,7 +56,8 @@ describe('login', () => {
   test('a session that ended leads to the login and back', async () => {
     const { page } = await open({ locale: 'en', allow: [/401/] })
     await app.login('/sheds/yulan-3')
-    fake.signedIn.clear()
+    await page.locator('.tabs .badge').waitFor() // all that the page asks by itself has been answered
+    fake.endOn = '/api/v1/alarms'
     await page.locator('.tabs a').nth(1).click()
     await page.getByText('Your session has ended').waitFor()
     await app.fillLogin(fake.user, fake.password)
