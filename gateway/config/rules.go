@@ -24,6 +24,11 @@ type Limits struct {
 type Rule struct {
 	Enabled  bool               `yaml:"enabled" doc:"Whether the rule is applied."`
 	Severity shedguard.Severity `yaml:"severity" doc:"Severity of its alarm (ITU-T X.733)."`
+	Action   protect.Act        `yaml:"action" enum:"report,suspend,trip" doc:"What is done: report raises the alarm only (to try a limit before it is trusted), suspend opens the outlet while the condition stands, trip opens it until a person resets it."`
+}
+
+func (r *Rule) protect() protect.Rule {
+	return protect.Rule{Enabled: r.Enabled, Severity: r.Severity, Act: r.Action}
 }
 
 // ShortCircuit cuts after two conversions.
@@ -95,27 +100,27 @@ func (o *Outlet) ProtectLimits() *protect.Limits {
 	return &protect.Limits{
 		RatingAmps: o.RatingAmps,
 		ShortCircuit: protect.ShortCircuit{
-			Enabled: l.ShortCircuit.Enabled, Severity: l.ShortCircuit.Severity,
+			Rule:        l.ShortCircuit.protect(),
 			TimesRating: l.ShortCircuit.TimesRating, Span: l.ShortCircuit.Span,
 		},
 		Overcurrent: protect.Overcurrent{
-			Enabled: l.Overcurrent.Enabled, Severity: l.Overcurrent.Severity, PickUp: l.Overcurrent.PickUp,
+			Rule: l.Overcurrent.protect(), PickUp: l.Overcurrent.PickUp,
 			Heating: l.Overcurrent.Heating, Cooling: l.Overcurrent.Cooling, ResetHeat: l.Overcurrent.ResetHeat,
 		},
 		Overpower: protect.Overpower{
-			Enabled: l.Overpower.Enabled, Severity: l.Overpower.Severity,
+			Rule:       l.Overpower.protect(),
 			LimitWatts: l.Overpower.LimitWatts, Delay: l.Overpower.Delay,
 		},
 		OverTemperature: protect.OverTemperature{
-			Enabled: l.OverTemperature.Enabled, Severity: l.OverTemperature.Severity,
+			Rule:         l.OverTemperature.protect(),
 			LimitCelsius: l.OverTemperature.LimitCelsius, ResetCelsius: l.OverTemperature.ResetCelsius,
 			Delay: l.OverTemperature.Delay, Stale: l.OverTemperature.Stale,
 		},
 		MeterStale: protect.MeterStale{
-			Enabled: l.MeterStale.Enabled, Severity: l.MeterStale.Severity, Limit: l.MeterStale.Limit,
+			Rule: l.MeterStale.protect(), Limit: l.MeterStale.Limit,
 		},
 		RelayWelded: protect.RelayWelded{
-			Enabled: l.RelayWelded.Enabled, Severity: l.RelayWelded.Severity,
+			Rule:      l.RelayWelded.protect(),
 			LimitAmps: l.RelayWelded.LimitAmps, Delay: l.RelayWelded.Delay,
 		},
 	}

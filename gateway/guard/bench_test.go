@@ -136,12 +136,12 @@ func newThermometer(tb testing.TB, bus i2c.Bus, side int) *thermometer {
 func benchLimits() *protect.Limits {
 	return &protect.Limits{
 		RatingAmps:      10,
-		ShortCircuit:    protect.ShortCircuit{Enabled: true, Severity: shedguard.SeverityCritical, TimesRating: 3, Span: 100 * time.Millisecond},
-		Overcurrent:     protect.Overcurrent{Enabled: true, Severity: shedguard.SeverityMajor, PickUp: 1.05, Heating: 120 * time.Second, Cooling: 360 * time.Second, ResetHeat: 0.9},
-		Overpower:       protect.Overpower{Enabled: true, Severity: shedguard.SeverityMajor, LimitWatts: 2500},
-		OverTemperature: protect.OverTemperature{Enabled: true, Severity: shedguard.SeverityMajor, LimitCelsius: 65, ResetCelsius: 55, Delay: 2 * time.Second, Stale: 5 * time.Second},
-		MeterStale:      protect.MeterStale{Enabled: true, Severity: shedguard.SeverityMajor, Limit: 3 * time.Second},
-		RelayWelded:     protect.RelayWelded{Enabled: true, Severity: shedguard.SeverityCritical, LimitAmps: 0.1, Delay: time.Second},
+		ShortCircuit:    protect.ShortCircuit{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, TimesRating: 3, Span: 100 * time.Millisecond},
+		Overcurrent:     protect.Overcurrent{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, PickUp: 1.05, Heating: 120 * time.Second, Cooling: 360 * time.Second, ResetHeat: 0.9},
+		Overpower:       protect.Overpower{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, LimitWatts: 2500},
+		OverTemperature: protect.OverTemperature{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, LimitCelsius: 65, ResetCelsius: 55, Delay: 2 * time.Second, Stale: 5 * time.Second},
+		MeterStale:      protect.MeterStale{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, Limit: 3 * time.Second},
+		RelayWelded:     protect.RelayWelded{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitAmps: 0.1, Delay: time.Second},
 	}
 }
 

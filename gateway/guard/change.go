@@ -75,7 +75,6 @@ type OutletView struct {
 	SwitchedAt     time.Time
 	Heat           float64
 	Latched        protect.Causes
-	Verdict        protect.Verdict
 	Session        shedguard.Session // that runs, if Running
 	Running        bool
 	MeterErr       error // why the last read failed
@@ -102,13 +101,8 @@ type signature struct {
 	closed bool
 	failed bool
 	siren  bool
-	n      int
-	list   [8]mark
-}
 
-type mark struct {
-	cause             shedguard.Cause
-	standing, latched bool
+	held, standing, latched, opening protect.Causes
 }
 
 func (p *pending) operated(op Operation) {
@@ -140,17 +134,15 @@ func (p *pending) stepped(out *session.Outcome) {
 // mark marks the outlet when something about it changed, and from time to time
 // while something stands or a session runs.
 func (o *outlet) mark(now time.Time) {
-	sig := signature{state: o.outcome.Outlet, closed: o.in.Closed, failed: o.failure != nil, siren: o.siren}
-	for i, d := range o.verdict.Decisions() {
-		if i < len(sig.list) {
-			sig.list[i] = mark{d.Cause, d.Standing, d.Latched}
-			sig.n++
-		}
+	v := &o.verdict
+	sig := signature{
+		state: o.outcome.Outlet, closed: o.in.Closed, failed: o.failure != nil, siren: o.siren,
+		held: v.Held(), standing: v.Standing(), latched: v.Latched(), opening: v.Opening(),
 	}
 	_, running := o.session.Session()
 	switch {
 	case sig != o.sent,
-		(sig.n > 0 || sig.failed) && !now.Before(o.refresh),
+		(sig.held != 0 || sig.failed) && !now.Before(o.refresh),
 		running && !now.Before(o.keep):
 		o.marked = true
 		o.sent = sig
@@ -217,7 +209,7 @@ func (o *outlet) show(v *OutletView) {
 	v.Outlet, v.State = o.number, o.outcome.Outlet
 	v.Reading, v.Celsius, v.CelsiusAt = o.sample.Reading, o.sample.Celsius, o.sample.CelsiusAt
 	v.Closed, v.SwitchedAt = o.in.Closed, o.in.SwitchedAt
-	v.Heat, v.Latched, v.Verdict = o.protect.Heat(), o.protect.Latched(), o.verdict
+	v.Heat, v.Latched = o.protect.Heat(), o.protect.Latched()
 	v.MeterErr, v.ThermometerErr, v.RelayErr = o.sample.Err, o.sample.ThermometerErr, o.failure
 	v.Session, v.Running = o.session.Session()
 }

@@ -25,10 +25,11 @@ type outlet struct {
 	protect  protect.State
 	session  session.State
 
-	in      protect.Input
-	verdict protect.Verdict
-	outcome session.Outcome
-	sample  poll.Sample
+	in         protect.Input
+	conditions []protect.Condition // what others found to stand at this sample
+	verdict    protect.Verdict
+	outcome    session.Outcome
+	sample     poll.Sample
 
 	began    bool // it was closed since the gateway started
 	siren    bool
@@ -74,11 +75,12 @@ func (g *Guard) step(o *outlet, now time.Time, why string) {
 		in.ThermometerPolling = now
 	}
 	in.Closed = closed
+	in.Conditions = o.conditions
 
 	o.verdict = o.limits.Next(&o.protect, in, now)
-	if o.verdict.MustOpen() && closed {
+	if d, open := o.verdict.Why(); open && closed {
 		// Before anything else.
-		g.open(o, string(o.verdict.Decisions()[0].Cause), now)
+		g.open(o, string(d.Cause), now)
 	}
 	o.judgeRelay(g.relays.Fault(o.number), now)
 
@@ -148,10 +150,7 @@ func (o *outlet) judgeRelay(err error, now time.Time) {
 		o.operated(Operation{Why: string(shedguard.CauseRelayFailed), At: now, Verified: true})
 	}
 	o.failure = err
-	o.siren = err != nil && o.verdict.MustOpen()
-	for i := range o.verdict.Decisions() {
-		o.siren = o.siren || o.verdict.Decisions()[i].Cause == shedguard.CauseRelayWelded
-	}
+	o.siren = err != nil && o.verdict.MustOpen() || o.verdict.Sounds()
 }
 
 // relayFailed is the decision about a relay that does not obey.

@@ -7,56 +7,98 @@ import (
 	"github.com/shedguard/shedguard"
 )
 
-// index numbers the causes that can hold an outlet open, most urgent first.
+// index numbers the causes that can concern an outlet, most urgent first.
 type index uint8
 
 const (
-	shortCircuit index = iota
+	fire index = iota
+	shortCircuit
+	residualCurrent
 	relayWelded
+	smokeContact
+	flameSeen
+	smokeSeen
+	temperatureRise
 	overTemperature
 	overcurrent
 	overpower
+	floatTooHigh
+	powerUnstable
+	chargeTooLong
+	overvoltage
+	undervoltage
+	shedOverload
+	doorOpen
+	busFault
 	stateLost
+	meterImplausible
 	meterStale
 	count
 )
 
-func (i index) cause() shedguard.Cause {
-	switch i {
-	case shortCircuit:
-		return shedguard.CauseShortCircuit
-	case relayWelded:
-		return shedguard.CauseRelayWelded
-	case overTemperature:
-		return shedguard.CauseOverTemperature
-	case overcurrent:
-		return shedguard.CauseOvercurrent
-	case overpower:
-		return shedguard.CauseOverpower
-	case stateLost:
-		return shedguard.CauseStateLost
-	case meterStale:
-		return shedguard.CauseMeterStale
-	default:
-		return ""
+// words are the causes by their index.
+func words() [count]shedguard.Cause {
+	return [count]shedguard.Cause{
+		fire:             shedguard.CauseFire,
+		shortCircuit:     shedguard.CauseShortCircuit,
+		residualCurrent:  shedguard.CauseResidualCurrent,
+		relayWelded:      shedguard.CauseRelayWelded,
+		smokeContact:     shedguard.CauseSmokeContact,
+		flameSeen:        shedguard.CauseFlameSeen,
+		smokeSeen:        shedguard.CauseSmokeSeen,
+		temperatureRise:  shedguard.CauseTemperatureRise,
+		overTemperature:  shedguard.CauseOverTemperature,
+		overcurrent:      shedguard.CauseOvercurrent,
+		overpower:        shedguard.CauseOverpower,
+		floatTooHigh:     shedguard.CauseFloatTooHigh,
+		powerUnstable:    shedguard.CausePowerUnstable,
+		chargeTooLong:    shedguard.CauseChargeTooLong,
+		overvoltage:      shedguard.CauseOvervoltage,
+		undervoltage:     shedguard.CauseUndervoltage,
+		shedOverload:     shedguard.CauseShedOverload,
+		doorOpen:         shedguard.CauseDoorOpen,
+		busFault:         shedguard.CauseBusFault,
+		stateLost:        shedguard.CauseStateLost,
+		meterImplausible: shedguard.CauseMeterImplausible,
+		meterStale:       shedguard.CauseMeterStale,
 	}
 }
 
-// action is what holding the outlet open for the cause amounts to.
-func (i index) action() shedguard.Action {
-	switch i {
-	case relayWelded:
-		return shedguard.ActionSiren
-	case meterStale:
-		return shedguard.ActionSuspended
+func (i index) cause() shedguard.Cause { return words()[i] }
+
+// find is the index of a cause; false when this package does not keep it.
+func find(c shedguard.Cause) (index, bool) {
+	for i, word := range words() {
+		if word == c {
+			return index(i), true
+		}
+	}
+	return 0, false
+}
+
+// tripped is what a latch for the cause amounts to.
+func (i index) tripped() shedguard.Action {
+	if i == relayWelded {
+		return shedguard.ActionSiren // opening was tried already
+	}
+	return shedguard.ActionTripped
+}
+
+// opens reports whether the action holds an outlet open. To sound the siren is
+// what is done about an outlet that was told to open and does not.
+func opens(a shedguard.Action) bool {
+	switch a {
+	case shedguard.ActionSuspended, shedguard.ActionTripped, shedguard.ActionCutZone, shedguard.ActionCutShed, shedguard.ActionSiren:
+		return true
 	default:
-		return shedguard.ActionTripped
+		return false
 	}
 }
 
-// Causes is a set of the causes that this package keeps for an outlet: those
-// its rules decide, and state_lost, which it only holds. The bits are for
-// memory; on disk and on the wire causes are words.
+// Causes is a set of the causes that can concern an outlet: those that the
+// rules of this package decide, and those that it holds for others, see
+// [Condition]. The bits are for memory; on disk and on the wire causes are
+// words.
 type Causes uint32
 
 // NewCauses is the set of the given causes. A cause that this package does
@@ -75,17 +117,16 @@ func All() Causes { return 1<<count - 1 }
 // With is the set with c added. A cause that this package does not keep
 // changes nothing.
 func (s Causes) With(c shedguard.Cause) Causes {
-	for i := range count {
-		if i.cause() == c {
-			return s | 1<<i
-		}
+	if i, ok := find(c); ok {
+		return s | i.bit()
 	}
 	return s
 }
 
 // Has reports whether c is in the set.
 func (s Causes) Has(c shedguard.Cause) bool {
-	return c != "" && s&NewCauses(c) != 0
+	i, ok := find(c)
+	return ok && s.has(i)
 }
 
 // List is the causes of the set, most urgent first; nil when it is empty.
@@ -95,7 +136,7 @@ func (s Causes) List() []shedguard.Cause {
 	}
 	list := make([]shedguard.Cause, 0, bits.OnesCount32(uint32(s)))
 	for i := range count {
-		if s&(1<<i) != 0 {
+		if s.has(i) {
 			list = append(list, i.cause())
 		}
 	}
@@ -103,9 +144,21 @@ func (s Causes) List() []shedguard.Cause {
 }
 
 func (s Causes) String() string {
-	words := make([]string, 0, count)
+	all := make([]string, 0, count)
 	for _, c := range s.List() {
-		words = append(words, string(c))
+		all = append(all, string(c))
 	}
-	return "[" + strings.Join(words, " ") + "]"
+	return "[" + strings.Join(all, " ") + "]"
+}
+
+func (i index) bit() Causes       { return 1 << i }
+func (s Causes) has(i index) bool { return s&i.bit() != 0 }
+func (s *Causes) add(i index)     { *s |= i.bit() }
+func (s *Causes) remove(i index)  { *s &^= i.bit() }
+func (s *Causes) put(i index, in bool) {
+	if in {
+		s.add(i)
+	} else {
+		s.remove(i)
+	}
 }

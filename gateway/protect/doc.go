@@ -5,7 +5,7 @@
 //
 // [Limits] say what an outlet may do, [State] is what must be remembered
 // between two samples, [Limits.Next] takes both one step further. A [Verdict]
-// lists one [Decision] a cause that holds the outlet open.
+// lists one [Decision] a cause that stands or is latched.
 //
 //   - short_circuit: a multiple of the rating on two or more distinct
 //     conversions that span a minimum time.
@@ -26,9 +26,21 @@
 // held, at most for the stale limit; after that the heat image stands still,
 // because nothing is known: it does not cool on hope.
 //
-// Every cause but meter_stale latches: it stays, whatever the meter says,
-// until [Limits.Reset], which refuses while any cause still stands, or while
-// nobody can say.
+// # Acts
+//
+// Each rule says what is done about what it finds: [ActReport] raises the alarm
+// and leaves the outlet as it is, [ActSuspend] opens it while the condition
+// stands, [ActTrip] opens it for good. A trip is a latch: it stays, whatever the
+// meter says, until [Limits.Reset], which refuses while a cause that opens still
+// stands, or while nobody can say. A rule whose condition goes away because the
+// outlet is open cannot suspend, and the lack of a meter cannot only be reported.
+//
+// # Conditions
+//
+// What others find goes through the same door: a [Condition] in the input is
+// held, latched, reset and told like a decision of a rule here, so that there is
+// one holder of latches. Two that name the same cause do not end what the other
+// one says, and the stronger of them counts.
 //
 // # Caveats
 //

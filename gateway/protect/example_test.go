@@ -13,7 +13,7 @@ func Example() {
 	limits := protect.Limits{
 		RatingAmps: 10,
 		Overcurrent: protect.Overcurrent{
-			Enabled: true, Severity: shedguard.SeverityMajor,
+			Rule:   protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip},
 			PickUp: 1.05, Heating: 2 * time.Minute, Cooling: 6 * time.Minute, ResetHeat: 0.97,
 		},
 	}

@@ -20,19 +20,35 @@ type Limits struct {
 	RelayWelded     RelayWelded
 }
 
+// Act says what a rule does about what it finds.
+type Act string
+
+// The acts. Every rule can only report: that is how a limit is tried before it
+// is trusted (shadow mode).
+const (
+	ActReport  Act = "report"  // an alarm, and the outlet stays as it is
+	ActSuspend Act = "suspend" // open while the condition stands; the session goes on afterwards
+	ActTrip    Act = "trip"    // open until a person resets it
+)
+
+// Rule is what all rules have.
+type Rule struct {
+	Enabled  bool
+	Severity shedguard.Severity
+	Act      Act
+}
+
 // ShortCircuit trips on a current far above the rating. What is faster than
 // two conversions is the breaker's to clear.
 type ShortCircuit struct {
-	Enabled     bool
-	Severity    shedguard.Severity
+	Rule
 	TimesRating float64       // multiple of the rating
 	Span        time.Duration // from the first to the last of at least two conversions
 }
 
 // Overcurrent trips on the heat that a current leaves in the wiring.
 type Overcurrent struct {
-	Enabled   bool
-	Severity  shedguard.Severity
+	Rule
 	PickUp    float64       // multiple of the rating that just reaches the trip heat in the end
 	Heating   time.Duration // time constant while the heat rises
 	Cooling   time.Duration // time constant while it falls
@@ -41,8 +57,7 @@ type Overcurrent struct {
 
 // Overpower trips on active power.
 type Overpower struct {
-	Enabled    bool
-	Severity   shedguard.Severity
+	Rule
 	LimitWatts float64       // W
 	Delay      time.Duration // from the first sample above the limit to the one that trips
 }
@@ -50,25 +65,23 @@ type Overpower struct {
 // OverTemperature trips on the outlet's thermometer. An outlet without one is
 // not judged.
 type OverTemperature struct {
-	Enabled      bool
-	Severity     shedguard.Severity
+	Rule
 	LimitCelsius float64       // °C
 	ResetCelsius float64       // °C above which a reset is refused
 	Delay        time.Duration // from the first sample above the limit to the one that trips
 	Stale        time.Duration // age of a thermometer's sample that is a fault
 }
 
-// MeterStale opens an outlet whose meter has fallen silent. It does not latch.
+// MeterStale opens an outlet whose meter has fallen silent. It may not only
+// report: what cannot be judged is not fed.
 type MeterStale struct {
-	Enabled  bool
-	Severity shedguard.Severity
-	Limit    time.Duration // age of the last usable reading
+	Rule
+	Limit time.Duration // age of the last usable reading
 }
 
 // RelayWelded reports current through a relay that was told to open.
 type RelayWelded struct {
-	Enabled   bool
-	Severity  shedguard.Severity
+	Rule
 	LimitAmps float64       // A
 	Delay     time.Duration // from the first sample above the limit after opening to the one that decides
 }
@@ -87,45 +100,76 @@ func (l *Limits) Validate() error {
 			errs = append(errs, fmt.Errorf("%s: %v: want %v to %v", path, v, low, high))
 		}
 	}
-	severity := func(path string, v shedguard.Severity) {
-		if v < shedguard.SeverityCritical || v > shedguard.SeverityWarning {
-			errs = append(errs, fmt.Errorf("%s.severity: %s: want critical, major, minor or warning", path, v))
+	// A rule whose condition goes away because the outlet is open must not
+	// suspend: it would switch on and off.
+	const free, noSuspend, neverReport = "report, suspend or trip", "report or trip", "suspend or trip"
+	rule := func(path string, r *Rule, acts string) {
+		if r.Severity < shedguard.SeverityCritical || r.Severity > shedguard.SeverityWarning {
+			errs = append(errs, fmt.Errorf("%s.severity: %s: want critical, major, minor or warning", path, r.Severity))
+		}
+		switch {
+		case r.Act == ActTrip, r.Act == ActReport && acts != neverReport, r.Act == ActSuspend && acts != noSuspend:
+		default:
+			errs = append(errs, fmt.Errorf("%s.action: %q: want %s", path, r.Act, acts))
 		}
 	}
 
 	number("rating_amps", l.RatingAmps, 0.5, 63)
 	if r := &l.ShortCircuit; r.Enabled {
-		severity("short_circuit", r.Severity)
+		rule("short_circuit", &r.Rule, noSuspend)
 		number("short_circuit.times_rating", r.TimesRating, 2, 10)
 		span("short_circuit.span", r.Span, 100*time.Millisecond, 3*time.Second)
 	}
 	if r := &l.Overcurrent; r.Enabled {
-		severity("overcurrent", r.Severity)
+		rule("overcurrent", &r.Rule, noSuspend)
 		number("overcurrent.pick_up", r.PickUp, 1, 1.45)
 		span("overcurrent.heating", r.Heating, 5*time.Second, time.Hour)
 		span("overcurrent.cooling", r.Cooling, max(r.Heating, 5*time.Second), 4*time.Hour)
 		number("overcurrent.reset_heat", r.ResetHeat, 0.5, 0.999)
 	}
 	if r := &l.Overpower; r.Enabled {
-		severity("overpower", r.Severity)
+		rule("overpower", &r.Rule, noSuspend)
 		number("overpower.limit_watts", r.LimitWatts, 10, 20000)
 		span("overpower.delay", r.Delay, 0, time.Minute)
 	}
 	if r := &l.OverTemperature; r.Enabled {
-		severity("over_temperature", r.Severity)
+		rule("over_temperature", &r.Rule, free)
 		number("over_temperature.limit_celsius", r.LimitCelsius, 40, 120)
 		number("over_temperature.reset_celsius", r.ResetCelsius, 20, r.LimitCelsius)
 		span("over_temperature.delay", r.Delay, 0, time.Minute)
 		span("over_temperature.stale", r.Stale, time.Second, time.Minute)
 	}
 	if r := &l.MeterStale; r.Enabled {
-		severity("meter_stale", r.Severity)
+		rule("meter_stale", &r.Rule, neverReport)
 		span("meter_stale.limit", r.Limit, 500*time.Millisecond, 10*time.Second)
 	}
 	if r := &l.RelayWelded; r.Enabled {
-		severity("relay_welded", r.Severity)
+		rule("relay_welded", &r.Rule, noSuspend)
 		number("relay_welded.limit_amps", r.LimitAmps, 0.02, 5)
 		span("relay_welded.delay", r.Delay, 100*time.Millisecond, 10*time.Second)
 	}
 	return errors.Join(errs...)
+}
+
+// rule is the rule behind a cause; false when only others tell of it.
+func (l *Limits) rule(i index) (r Rule, ok bool) {
+	switch i {
+	case shortCircuit:
+		return l.ShortCircuit.Rule, true
+	case relayWelded:
+		return l.RelayWelded.Rule, true
+	case overTemperature:
+		return l.OverTemperature.Rule, true
+	case overcurrent:
+		return l.Overcurrent.Rule, true
+	case overpower:
+		return l.Overpower.Rule, true
+	case meterStale:
+		if !l.MeterStale.Enabled { // the thermometer's silence
+			return Rule{Severity: l.OverTemperature.Severity, Act: ActSuspend}, true
+		}
+		return l.MeterStale.Rule, true
+	default:
+		return Rule{}, false
+	}
 }

@@ -29,9 +29,13 @@ type Input struct {
 
 	Closed     bool      // what the relay was told
 	SwitchedAt time.Time // when it was told; zero: before the first call
+
+	// Conditions is what others found to stand now. The slice stays the
+	// caller's; a condition that is not in it any more has passed.
+	Conditions []Condition
 }
 
-// Decision is one cause that holds an outlet open.
+// Decision is one cause that stands at an outlet or is latched.
 type Decision struct {
 	Cause    shedguard.Cause
 	Severity shedguard.Severity
@@ -45,16 +49,59 @@ type Decision struct {
 	Latched  bool      // stays until a reset
 }
 
+// Opens reports whether the decision holds the outlet open; one that does not
+// only reports.
+func (d *Decision) Opens() bool { return d.Latched || opens(d.Action) }
+
 // Verdict is what one step decided.
 type Verdict struct {
-	list   [count]Decision
-	n      int
-	judged bool
+	list     []Decision
+	held     Causes
+	standing Causes
+	latched  Causes
+	acting   Causes
+	judged   bool
 }
 
-// Decisions lists what holds the outlet open, most urgent first. The slice
-// belongs to the verdict.
-func (v *Verdict) Decisions() []Decision { return v.list[:v.n] }
+// Decisions lists what stands or is latched, most urgent first. The slice
+// belongs to the state, until its next step.
+func (v *Verdict) Decisions() []Decision { return v.list }
+
+// Held is the causes of the decisions.
+func (v *Verdict) Held() Causes { return v.held }
+
+// Standing is those whose condition holds now.
+func (v *Verdict) Standing() Causes { return v.standing }
+
+// Latched is those that stay until a reset.
+func (v *Verdict) Latched() Causes { return v.latched }
+
+// Opening is those that hold the outlet open.
+func (v *Verdict) Opening() Causes { return v.acting }
+
+// Sounds reports whether a decision asks for the siren.
+func (v *Verdict) Sounds() bool {
+	if v.acting == 0 {
+		return false
+	}
+	for i := range v.list {
+		if v.list[i].Action == shedguard.ActionSiren {
+			return true
+		}
+	}
+	return false
+}
+
+// Why is the most urgent decision that holds the outlet open; false when none
+// does.
+func (v *Verdict) Why() (d Decision, ok bool) {
+	for i := range v.list {
+		if v.list[i].Opens() {
+			return v.list[i], true
+		}
+	}
+	return Decision{}, false
+}
 
 // Judged reports whether the outlet has been looked at at all: a usable
 // reading has come, or its lack was found to be a fault. Until then the lack
@@ -62,26 +109,25 @@ func (v *Verdict) Decisions() []Decision { return v.list[:v.n] }
 func (v *Verdict) Judged() bool { return v.judged }
 
 // MustOpen reports whether the relay must be open now.
-func (v *Verdict) MustOpen() bool { return v.n > 0 }
+func (v *Verdict) MustOpen() bool { return v.acting != 0 }
 
 // Suspends reports whether the relay must be open for causes that pass by
 // themselves only, so that a session may go on afterwards.
-func (v *Verdict) Suspends() bool {
-	for i := range v.n {
-		if v.list[i].Latched {
-			return false
-		}
-	}
-	return v.n > 0
-}
+func (v *Verdict) Suspends() bool { return v.acting != 0 && v.latched == 0 }
 
 // State is what is remembered of one outlet between two samples. The zero
 // State is a new outlet with an unknown heat and no latch.
 type State struct {
 	heat  float64 // 1 = trip
 	known bool    // heat is known
-	held  [count]Decision
-	set   Causes // of held: what holds the outlet open
+
+	held    [count]Decision
+	list    [count]Decision // what is held, without gaps: for the verdict
+	set     Causes          // of held
+	stands  Causes          // by a rule of this package
+	told    Causes          // by the conditions of the last step
+	latched Causes
+	acting  Causes // holds the outlet open
 
 	begun  time.Time // first call
 	at     time.Time // of the last usable reading
@@ -105,10 +151,10 @@ func NewState(heat float64, latched Causes) State {
 	if heat >= 0 && !math.IsInf(heat, 0) {
 		s.heat, s.known = heat, true
 	}
+	s.set, s.latched, s.acting = latched&All(), latched&All(), latched&All()
 	for i := range count {
-		if i != meterStale && latched&(1<<i) != 0 {
-			s.set |= 1 << i
-			s.held[i] = Decision{Cause: i.cause(), Severity: shedguard.SeverityMajor, Action: i.action(), Latched: true}
+		if s.set.has(i) {
+			s.held[i] = Decision{Cause: i.cause(), Severity: shedguard.SeverityMajor, Action: i.tripped(), Latched: true}
 		}
 	}
 	return s
@@ -124,7 +170,7 @@ func (s *State) Heat() float64 {
 }
 
 // Latched is the causes that only a reset clears.
-func (s *State) Latched() Causes { return s.set &^ (1 << meterStale) }
+func (s *State) Latched() Causes { return s.latched }
 
 // StandsError is why a reset was refused.
 type StandsError struct {
@@ -150,6 +196,7 @@ func (l *Limits) Next(s *State, in *Input, now time.Time) Verdict {
 	l.meter(s, in, now)
 	l.thermometer(s, in, now)
 	l.stale(s, in, now)
+	s.conditions(in.Conditions, now)
 	return s.verdict()
 }
 
@@ -157,17 +204,17 @@ func (l *Limits) Next(s *State, in *Input, now time.Time) Verdict {
 // still stands, or while there is no usable sample to say that it does not.
 func (l *Limits) Reset(s *State, in *Input, now time.Time) error {
 	v := l.Next(s, in, now)
-	for i := range v.n {
-		if d := &v.list[i]; d.Standing {
-			return l.stands(s, in, d.Cause, now)
+	for i := range count {
+		if (v.acting & v.standing).has(i) {
+			return l.refuse(s, in, i, now)
 		}
 	}
 	unread := s.at.IsZero() ||
 		s.set.Has(shedguard.CauseOverTemperature) && s.tempAt.IsZero() && !in.ThermometerPolling.IsZero()
 	if unread {
-		return l.stands(s, in, shedguard.CauseMeterStale, now)
+		return l.refuse(s, in, meterStale, now)
 	}
-	s.set = 0
+	s.drop(s.latched)
 	s.shortFirst, s.powerSince, s.tempSince, s.weldSince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	return nil
 }
@@ -182,12 +229,12 @@ func (l *Limits) begin(s *State, in *Input, now time.Time) {
 		s.heat, s.known = l.target(l.RatingAmps), true
 	}
 	for i := range count {
-		if s.set&(1<<i) == 0 {
+		if !s.set.has(i) {
 			continue
 		}
 		d := &s.held[i]
-		if severity := l.severity(i); severity != shedguard.SeverityCleared {
-			d.Severity = severity
+		if r, ok := l.rule(i); ok {
+			d.Severity = severity(r.Severity)
 		}
 		d.Limit, d.Unit = l.limit(i)
 	}
@@ -276,8 +323,8 @@ func (l *Limits) stale(s *State, in *Input, now time.Time) {
 	since, limit, silent := l.silent(s, in, now)
 	switch {
 	case !silent:
-		s.set &^= 1 << meterStale
-	case s.set&(1<<meterStale) == 0:
+		s.stand(meterStale, false, 0)
+	case !s.stands.has(meterStale):
 		l.decide(s, meterStale, now.Sub(since).Seconds(), since, now)
 		s.held[meterStale].Limit = limit.Seconds()
 	}
@@ -345,66 +392,77 @@ func mark(since *time.Time, over, broken bool, at time.Time) bool {
 	}
 }
 
-// decide holds the outlet open for cause i from now on.
+// decide holds the outlet, or reports it, for cause i from now on.
 func (l *Limits) decide(s *State, i index, value float64, since, at time.Time) {
-	if s.set&(1<<i) != 0 && !s.held[i].At.IsZero() {
+	s.stands.add(i)
+	d := &s.held[i]
+	r, _ := l.rule(i)
+	stronger := r.Act == ActTrip && !s.latched.has(i) || r.Act == ActSuspend && !s.acting.has(i)
+	if s.set.has(i) && !d.At.IsZero() && !stronger {
 		return
 	}
-	d := Decision{
-		Cause: i.cause(), Severity: l.severity(i), Action: i.action(), Value: value,
-		Since: since, At: at, Standing: true, Latched: i != meterStale,
+	before := *d
+	*d = Decision{
+		Cause: i.cause(), Severity: severity(r.Severity), Action: shedguard.ActionNone,
+		Value: value, Since: since, At: at,
 	}
 	d.Limit, d.Unit = l.limit(i)
-	s.held[i] = d
-	s.set |= 1 << i
+	switch {
+	case r.Act == ActTrip:
+		d.Action, d.Latched = i.tripped(), true
+	case s.latched.has(i): // by an earlier boot: nothing but a reset ends it
+		d.Action, d.Latched = before.Action, true
+	case r.Act == ActSuspend:
+		d.Action = shedguard.ActionSuspended
+	}
+	s.set.add(i)
+	s.latched.put(i, d.Latched)
+	s.acting.put(i, d.Opens())
 }
 
 // stand notes whether a decided condition holds at this sample and how bad it
-// is.
+// is. One that does not hold any more has passed, unless it is latched.
 func (s *State) stand(i index, stands bool, value float64) {
-	if s.set&(1<<i) == 0 {
+	// What only others say is theirs to end.
+	if !s.set.has(i) || !s.stands.has(i) && (!stands || !s.latched.has(i)) {
 		return
 	}
 	d := &s.held[i]
-	d.Standing = stands
-	if stands && !d.At.IsZero() {
+	s.stands.put(i, stands)
+	switch {
+	case stands && !d.At.IsZero():
 		d.Value = max(d.Value, value)
+	case !stands && !d.Latched && !s.told.has(i):
+		s.drop(i.bit())
 	}
+}
+
+// drop forgets causes.
+func (s *State) drop(gone Causes) {
+	s.set &^= gone
+	s.stands &^= gone
+	s.latched &^= gone
+	s.acting &^= gone
 }
 
 func (s *State) verdict() Verdict {
-	v := Verdict{judged: !s.at.IsZero() || s.set&(1<<meterStale) != 0}
+	v := Verdict{
+		held: s.set, standing: s.set & (s.stands | s.told), latched: s.latched, acting: s.acting,
+		judged: !s.at.IsZero() || s.stands.has(meterStale),
+	}
+	if s.set == 0 {
+		return v
+	}
+	n := 0
 	for i := range count {
-		if s.set&(1<<i) != 0 {
-			v.list[v.n] = s.held[i]
-			v.n++
+		if s.set.has(i) {
+			s.list[n] = s.held[i]
+			s.list[n].Standing = v.standing.has(i)
+			n++
 		}
 	}
+	v.list = s.list[:n]
 	return v
-}
-
-// severity is the configured severity of a cause's rule; cleared when the
-// cause has none.
-func (l *Limits) severity(i index) shedguard.Severity {
-	switch i {
-	case shortCircuit:
-		return l.ShortCircuit.Severity
-	case relayWelded:
-		return l.RelayWelded.Severity
-	case overTemperature:
-		return l.OverTemperature.Severity
-	case overcurrent:
-		return l.Overcurrent.Severity
-	case overpower:
-		return l.Overpower.Severity
-	case meterStale:
-		if !l.MeterStale.Enabled {
-			return l.OverTemperature.Severity // the thermometer's silence
-		}
-		return l.MeterStale.Severity
-	default:
-		return shedguard.SeverityCleared
-	}
 }
 
 // limit is what a cause's value is held against.
@@ -427,26 +485,28 @@ func (l *Limits) limit(i index) (float64, string) {
 	}
 }
 
-// stands is the refusal of a reset, with the value of this moment.
-func (l *Limits) stands(s *State, in *Input, cause shedguard.Cause, now time.Time) error {
-	e := &StandsError{Cause: cause}
-	switch cause {
-	case shedguard.CauseOvercurrent:
+// refuse is the refusal of a reset, with the value of this moment.
+func (l *Limits) refuse(s *State, in *Input, i index, now time.Time) error {
+	e := &StandsError{Cause: i.cause()}
+	e.Limit, e.Unit = l.limit(i)
+	switch {
+	case i != meterStale && !s.stands.has(i): // by the word of others
+		d := &s.held[i]
+		e.Value, e.Limit, e.Unit = d.Value, d.Limit, d.Unit
+	case i == overcurrent:
 		e.Value, e.Limit, e.Unit = s.heat, l.Overcurrent.ResetHeat, "of the trip heat"
-	case shedguard.CauseOverTemperature:
-		e.Value, e.Limit, e.Unit = s.temp, l.OverTemperature.ResetCelsius, "°C"
-	case shedguard.CauseMeterStale:
+	case i == overTemperature:
+		e.Value, e.Limit = s.temp, l.OverTemperature.ResetCelsius
+	case i == meterStale:
 		since, limit, silent := l.silent(s, in, now)
 		if !silent { // not late yet, but nothing to judge by
 			since, limit = s.begun, l.MeterStale.Limit
 		}
 		e.Value, e.Limit, e.Unit = now.Sub(since).Seconds(), limit.Seconds(), "s"
-	case shedguard.CauseOverpower:
-		e.Value, e.Limit, e.Unit = s.watts, l.Overpower.LimitWatts, "W"
-	case shedguard.CauseRelayWelded:
-		e.Value, e.Limit, e.Unit = s.amps, l.RelayWelded.LimitAmps, "A"
+	case i == overpower:
+		e.Value = s.watts
 	default:
-		e.Value, e.Limit, e.Unit = s.amps, l.ShortCircuit.TimesRating*l.RatingAmps, "A"
+		e.Value = s.amps
 	}
 	return e
 }

@@ -19,12 +19,12 @@ import (
 func limits() *protect.Limits {
 	return &protect.Limits{
 		RatingAmps:      10,
-		ShortCircuit:    protect.ShortCircuit{Enabled: true, Severity: shedguard.SeverityCritical, TimesRating: 3, Span: 100 * time.Millisecond},
-		Overcurrent:     protect.Overcurrent{Enabled: true, Severity: shedguard.SeverityMajor, PickUp: 1.05, Heating: 2 * time.Minute, Cooling: 6 * time.Minute, ResetHeat: 0.97},
-		Overpower:       protect.Overpower{Enabled: true, Severity: shedguard.SeverityMajor, LimitWatts: 2200, Delay: 5 * time.Second},
-		OverTemperature: protect.OverTemperature{Enabled: true, Severity: shedguard.SeverityCritical, LimitCelsius: 65, ResetCelsius: 60, Delay: 2 * time.Second, Stale: 10 * time.Second},
-		MeterStale:      protect.MeterStale{Enabled: true, Severity: shedguard.SeverityMajor, Limit: 3 * time.Second},
-		RelayWelded:     protect.RelayWelded{Enabled: true, Severity: shedguard.SeverityCritical, LimitAmps: 0.2, Delay: 500 * time.Millisecond},
+		ShortCircuit:    protect.ShortCircuit{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, TimesRating: 3, Span: 100 * time.Millisecond},
+		Overcurrent:     protect.Overcurrent{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, PickUp: 1.05, Heating: 2 * time.Minute, Cooling: 6 * time.Minute, ResetHeat: 0.97},
+		Overpower:       protect.Overpower{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, LimitWatts: 2200, Delay: 5 * time.Second},
+		OverTemperature: protect.OverTemperature{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitCelsius: 65, ResetCelsius: 60, Delay: 2 * time.Second, Stale: 10 * time.Second},
+		MeterStale:      protect.MeterStale{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, Limit: 3 * time.Second},
+		RelayWelded:     protect.RelayWelded{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitAmps: 0.2, Delay: 500 * time.Millisecond},
 	}
 }
 
@@ -517,11 +517,7 @@ func TestRestoredLatch(t *testing.T) {
 	all := protect.All()
 	b := newBench(limits(), 0.4, all)
 	v := b.sample(0, 0)
-	want := []shedguard.Cause{
-		shedguard.CauseShortCircuit, shedguard.CauseRelayWelded, shedguard.CauseOverTemperature,
-		shedguard.CauseOvercurrent, shedguard.CauseOverpower, shedguard.CauseStateLost,
-	}
-	if diff := cmp.Diff(want, causes(v)); diff != "" {
+	if diff := cmp.Diff(all.List(), causes(v)); diff != "" || len(all.List()) != 22 {
 		t.Fatal(diff)
 	}
 	for _, d := range v.Decisions() {
@@ -561,20 +557,25 @@ func TestValidate(t *testing.T) {
 	l.Overpower.LimitWatts, l.Overpower.Delay = 0, -1
 	l.OverTemperature.LimitCelsius, l.OverTemperature.ResetCelsius, l.OverTemperature.Delay, l.OverTemperature.Stale = 30, 70, time.Hour, 0
 	l.MeterStale.Limit, l.MeterStale.Severity = time.Minute, shedguard.SeverityCleared
+	l.Overcurrent.Act, l.Overpower.Act, l.OverTemperature.Act, l.MeterStale.Act = "", protect.ActSuspend, "cut", protect.ActReport
 	l.RelayWelded.LimitAmps, l.RelayWelded.Delay = 0, 0
 	want := `rating_amps: NaN: want 0.5 to 63
 short_circuit.times_rating: 1.5: want 2 to 10
 short_circuit.span: 50ms: want 100ms to 3s
+overcurrent.action: "": want report or trip
 overcurrent.pick_up: 0.9: want 1 to 1.45
 overcurrent.cooling: 1s: want 1m0s to 4h0m0s
 overcurrent.reset_heat: 1: want 0.5 to 0.999
+overpower.action: "suspend": want report or trip
 overpower.limit_watts: 0: want 10 to 20000
 overpower.delay: -1ns: want 0s to 1m0s
+over_temperature.action: "cut": want report, suspend or trip
 over_temperature.limit_celsius: 30: want 40 to 120
 over_temperature.reset_celsius: 70: want 20 to 30
 over_temperature.delay: 1h0m0s: want 0s to 1m0s
 over_temperature.stale: 0s: want 1s to 1m0s
 meter_stale.severity: cleared: want critical, major, minor or warning
+meter_stale.action: "report": want suspend or trip
 meter_stale.limit: 1m0s: want 500ms to 10s
 relay_welded.limit_amps: 0: want 0.02 to 5
 relay_welded.delay: 0s: want 100ms to 10s`
@@ -584,8 +585,8 @@ relay_welded.delay: 0s: want 100ms to 10s`
 }
 
 func TestCauses(t *testing.T) {
-	s := protect.NewCauses(shedguard.CauseOverpower, shedguard.CauseShortCircuit, shedguard.CauseDoorOpen, "")
-	if !s.Has(shedguard.CauseOverpower) || s.Has(shedguard.CauseDoorOpen) || s.Has("") || s.Has(shedguard.CauseOvercurrent) {
+	s := protect.NewCauses(shedguard.CauseOverpower, shedguard.CauseShortCircuit, shedguard.CauseCameraLost, "")
+	if !s.Has(shedguard.CauseOverpower) || s.Has(shedguard.CauseCameraLost) || s.Has("") || s.Has(shedguard.CauseOvercurrent) {
 		t.Errorf("set %v", s)
 	}
 	if got := s.String(); got != "[short_circuit overpower]" {

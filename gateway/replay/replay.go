@@ -498,8 +498,8 @@ func (p *Player) judge(v *protect.Verdict, at time.Duration) {
 		p.emit()
 	}
 	p.standing = now
-	if v.MustOpen() && p.in.Closed {
-		p.cut(v.Decisions()[0], at)
+	if d, open := v.Why(); open && p.in.Closed {
+		p.cut(d, at)
 	}
 }
 
