@@ -123,6 +123,7 @@ func line(n ast.Node) int {
 // shipped files stand behind it.
 type decoder struct {
 	base   fs.FS // the folders that a base tag names
+	keep   bool  // what no layer says stays as it is, and is no fault
 	faults Faults
 }
 
@@ -236,7 +237,7 @@ func (d *decoder) structure(path string, v reflect.Value, layers []layer) {
 		switch l := values[f.name]; {
 		case len(l) > 0:
 			d.value(join(path, f.name), v.FieldByIndex(f.index), f, l)
-		case !f.optional && !partial:
+		case !f.optional && !partial && !d.keep:
 			at := layer{nil, true}
 			if len(layers) > 0 {
 				at = layers[0]

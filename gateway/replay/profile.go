@@ -34,27 +34,37 @@ func Profiles() []string {
 // Profile returns the rules of a shipped profile, as an outlet that overrides
 // nothing has them.
 func Profile(name string) (*protect.Limits, *session.Settings, error) {
+	o, err := ProfileOutlet(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.ProtectLimits(), o.SessionSettings(), nil
+}
+
+// ProfileOutlet returns an outlet that has a shipped profile and overrides
+// nothing.
+func ProfileOutlet(name string) (*config.Outlet, error) {
 	if !slices.Contains(Profiles(), name) {
-		return nil, nil, fmt.Errorf("profile %q: want one of %s", name, strings.Join(Profiles(), ", "))
+		return nil, fmt.Errorf("profile %q: want one of %s", name, strings.Join(Profiles(), ", "))
 	}
 	cfg, err := config.Parse(fmt.Appendf(nil, smallest, name))
 	if err != nil {
-		return nil, nil, fmt.Errorf("profile %s: %w", name, err)
+		return nil, fmt.Errorf("profile %s: %w", name, err)
 	}
-	return Rules(cfg, 1)
+	return OutletOf(cfg, 1)
 }
 
-// Rules returns the rules of an outlet of a configuration.
-func Rules(cfg *config.Config, outlet int) (*protect.Limits, *session.Settings, error) {
+// OutletOf returns an outlet of a configuration.
+func OutletOf(cfg *config.Config, outlet int) (*config.Outlet, error) {
 	for i := range cfg.Outlets {
 		if o := &cfg.Outlets[i]; o.Number == outlet {
-			return o.ProtectLimits(), o.SessionSettings(), nil
+			return o, nil
 		}
 	}
 	if len(cfg.Outlets) == 0 {
-		return nil, nil, errors.New("the configuration has no outlets")
+		return nil, errors.New("the configuration has no outlets")
 	}
-	return nil, nil, fmt.Errorf("outlet %d: not in the configuration", outlet)
+	return nil, fmt.Errorf("outlet %d: not in the configuration", outlet)
 }
 
 // smallest is a configuration with one outlet of a profile.

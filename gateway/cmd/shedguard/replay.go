@@ -2,42 +2,34 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"golang.org/x/term"
-
-	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/config"
-	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/recording"
 	"github.com/shedguard/shedguard/gateway/replay"
 	"github.com/shedguard/shedguard/gateway/replay/chart"
-	"github.com/shedguard/shedguard/gateway/session"
 )
 
-const (
-	replayBatch   = 1024
-	progressEvery = 200 * time.Millisecond
-	tableRows     = 60 // events that the table for people shows
-)
+const replayBatch = 1024
 
 type replayCmd struct {
-	File    string           `arg:"" type:"existingfile" help:"The recording: CSV with time_s and any of volts, amps, watts, or an export of Tasmota, Shelly or Home Assistant."`
+	Files   []string         `arg:"" name:"file" type:"path" help:"The recording: CSV with time_s and any of volts, amps, watts, or an export of Tasmota, Shelly or Home Assistant. Several, or a folder of them, come to a table with a line each."`
 	Profile string           `default:"outlet-10a" placeholder:"NAME" help:"Shipped rules to replay with: outlet-5a, outlet-10a, outlet-16a; ${default} unless given."`
 	Config  string           `short:"c" type:"existingfile" placeholder:"FILE" help:"Take the rules of an outlet of this configuration instead of a profile's."`
 	Outlet  int              `default:"1" placeholder:"N" help:"The outlet of --config."`
+	WhatIf  string           `placeholder:"FILE" help:"Compare with other rules: YAML with those values of a profile that are to be others, or the name of a shipped profile."`
 	JSON    bool             `name:"json" help:"Write one JSON object a line; the last is the summary."`
 	Format  recording.Format `default:"auto" enum:"auto,csv,tasmota,shelly,homeassistant" help:"Shape of the recording: ${enum}."`
 	Channel int              `default:"1" placeholder:"N" help:"Channel or phase of a meter with several; ${default} unless given."`
-	Plot    string           `type:"path" placeholder:"OUT.png" help:"Draw the curve with what was decided."`
+	Plot    string           `type:"path" placeholder:"OUT.png" help:"Draw the curve with what was decided; of one recording."`
 
 	Volts      float64       `default:"220" placeholder:"V" help:"Mains voltage where the recording has none; ${default} unless given."`
 	Gap        time.Duration `placeholder:"DURATION" help:"Silence that counts as a gap; told from the recording unless given."`
@@ -46,67 +38,133 @@ type replayCmd struct {
 	Heat       float64       `placeholder:"0..1" help:"Heat of the wiring at the beginning; 1 trips."`
 }
 
-// Run replays a recording.
+// The settings, as JSON calls them.
+const (
+	settingProfile = "profile"
+	settingWhatIf  = "what_if"
+)
+
+// setting is a set of rules that recordings are replayed with.
+type setting struct {
+	key    string
+	name   string // for people
+	outlet *config.Outlet
+}
+
+// Run replays recordings.
 func (c *replayCmd) Run(e *env) error {
-	limits, settings, name, err := c.rules()
+	settings, changes, err := c.settings()
 	if err != nil {
 		return usageError{err}
 	}
-	if c.Plot != "" && !strings.EqualFold(filepath.Ext(c.Plot), ".png") {
+	files, several, err := c.recordings()
+	if err != nil {
+		return usageError{err}
+	}
+	switch {
+	case c.Plot != "" && !strings.EqualFold(filepath.Ext(c.Plot), ".png"):
 		return usageError{fmt.Errorf("--plot %s: want a name that ends in .png", c.Plot)}
+	case c.Plot != "" && several:
+		return usageError{fmt.Errorf("--plot %s: want one recording, not %d", c.Plot, len(files))}
+	case several:
+		return c.all(e, files, settings, changes)
 	}
-	f, err := os.Open(c.File)
-	if err != nil {
-		return fmt.Errorf("open recording: %w", err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	progress := newProgress(e.errs, f)
-	rec, err := recording.Open(progress, recording.Options{Format: c.Format, Channel: c.Channel})
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.File, err)
-	}
+	return c.one(e, files[0], settings, changes)
+}
 
+// settings are the rules as they are, and those to compare them with.
+func (c *replayCmd) settings() ([]setting, []config.Change, error) {
+	base := setting{key: settingProfile, name: c.Profile}
+	var err error
+	if c.Config == "" {
+		base.outlet, err = replay.ProfileOutlet(c.Profile)
+	} else {
+		base.name = fmt.Sprintf("%s outlet %d", filepath.Base(c.Config), c.Outlet)
+		var cfg *config.Config
+		if cfg, err = config.Load(c.Config); err == nil {
+			if base.outlet, err = replay.OutletOf(cfg, c.Outlet); err != nil {
+				err = fmt.Errorf("%s: %w", c.Config, err)
+			}
+		}
+	}
+	if err != nil || c.WhatIf == "" {
+		return []setting{base}, nil, err
+	}
+	other := setting{key: settingWhatIf, name: filepath.Base(c.WhatIf)}
+	var changes []config.Change
+	if slices.Contains(replay.Profiles(), c.WhatIf) {
+		other.outlet, changes, err = base.outlet.Tune([]byte("profile: " + c.WhatIf))
+	} else {
+		other.outlet, changes, err = base.outlet.LoadTuning(c.WhatIf)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("--what-if %s: %w", c.WhatIf, err)
+	}
+	return []setting{base, other}, changes, nil
+}
+
+// recordings are the files that are meant, and whether that may be several.
+func (c *replayCmd) recordings() (files []string, several bool, err error) {
+	for _, path := range c.Files {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, false, err
+		}
+		if !info.IsDir() {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return nil, false, err
+		}
+		several = true
+		for _, entry := range entries {
+			if entry.Type()&fs.ModeType == 0 && slices.Contains(endings(), strings.ToLower(filepath.Ext(entry.Name()))) {
+				files = append(files, filepath.Join(path, entry.Name()))
+			}
+		}
+	}
+	if len(files) == 0 {
+		return nil, false, fmt.Errorf("%s: want a file that ends in one of %s", strings.Join(c.Files, ", "), strings.Join(endings(), ", "))
+	}
+	return files, several || len(files) > 1, nil
+}
+
+// endings are those of the recordings in a folder.
+func endings() []string { return []string{".csv", ".json", ".jsonl", ".log", ".ndjson", ".txt"} }
+
+// one replays a recording and tells what happens in it.
+func (c *replayCmd) one(e *env, path string, settings []setting, changes []config.Change) error {
 	out := bufio.NewWriter(e.out)
-	write := newTable(out).event
-	if c.JSON {
-		write = newLines(out).event
+	var told teller = newTable(out)
+	switch {
+	case c.JSON && len(settings) > 1:
+		told = &comparedLines{jsonLines: newLines(out), changes: changes}
+	case c.JSON:
+		told = newLines(out)
+	case len(settings) > 1:
+		told = &comparison{w: out, names: [2]string{settings[0].name, settings[1].name}, changes: changes}
 	}
 	var drawing *chart.Chart
 	if c.Plot != "" {
-		drawing = chart.New(limits)
+		drawing = chart.New(settings[0].outlet.ProtectLimits())
+		if len(settings) > 1 {
+			drawing.Compare(settings[1].outlet.ProtectLimits())
+		}
 	}
-	player, err := replay.New(replay.Options{
-		Limits: limits, Session: settings, MainsVolts: c.Volts, Gap: c.Gap, OnChange: rec.OnChange(),
-		MeterStale: c.MeterStale, ResetAfter: c.ResetAfter, Heat: c.Heat,
-		Emit: func(ev *replay.Event) {
-			write(ev)
-			if drawing != nil {
-				drawing.Mark(ev)
-			}
-		},
-	})
+	sums, err := c.replay(e, path, settings, told.rows, drawing)
 	if err != nil {
-		return usageError{err}
+		return errors.Join(fmt.Errorf("%s: %w", path, err), out.Flush())
 	}
-	sum, err := c.play(e, rec, player, drawing)
-	progress.done()
-	if err != nil {
-		return errors.Join(fmt.Errorf("%s: %w", c.File, err), out.Flush())
-	}
-	sum.File, sum.Format, sum.Profile = filepath.Base(c.File), rec.Format(), name
-	sum.Notes = append(sum.Notes, rec.Notes()...)
-	if c.JSON {
-		newLines(out).write(&sum)
-	} else {
-		newTable(out).summary(&sum)
-	}
+	told.summary(sums)
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write result: %w", err)
 	}
 	if drawing == nil {
 		return nil
 	}
-	if err := drawing.Save(c.Plot, &sum); err != nil {
+	if err := drawing.Save(c.Plot, sums...); err != nil {
 		return fmt.Errorf("draw %s: %w", c.Plot, err)
 	}
 	if !c.JSON {
@@ -115,177 +173,114 @@ func (c *replayCmd) Run(e *env) error {
 	return nil
 }
 
-// rules are those of the profile or of the configuration, and their name.
-func (c *replayCmd) rules() (*protect.Limits, *session.Settings, string, error) {
-	if c.Config == "" {
-		limits, settings, err := replay.Profile(c.Profile)
-		return limits, settings, c.Profile, err
-	}
-	cfg, err := config.Load(c.Config)
-	if err != nil {
-		return nil, nil, "", err
-	}
-	limits, settings, err := replay.Rules(cfg, c.Outlet)
-	if err != nil {
-		return nil, nil, "", fmt.Errorf("%s: %w", c.Config, err)
-	}
-	return limits, settings, fmt.Sprintf("%s outlet %d", filepath.Base(c.Config), c.Outlet), nil
+// teller writes what happens in a recording, as it comes.
+type teller interface {
+	rows([]row)
+	summary([]replay.Summary) // of each setting
 }
 
-// play feeds the recording to the player and the drawing.
-func (*replayCmd) play(e *env, rec *recording.Reader, player *replay.Player, drawing *chart.Chart) (replay.Summary, error) {
+// row is what happens at one moment: with the rules as they are and with those
+// that they are compared with. One of them may be nil.
+type row [2]*replay.Event
+
+// replay plays a recording with every setting, from one reading of the file.
+func (c *replayCmd) replay(e *env, path string, settings []setting, tell func([]row), drawing *chart.Chart) ([]replay.Summary, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	progress := newProgress(e.errs, f)
+	defer progress.done()
+	rec, err := recording.Open(progress, recording.Options{Format: c.Format, Channel: c.Channel})
+	if err != nil {
+		return nil, err
+	}
+	players := make([]*replay.Player, len(settings))
+	var events [2][]*replay.Event // since the last batch
+	for i, s := range settings {
+		players[i], err = replay.New(replay.Options{
+			Limits: s.outlet.ProtectLimits(), Session: s.outlet.SessionSettings(),
+			MainsVolts: c.Volts, Gap: c.Gap, OnChange: rec.OnChange(),
+			MeterStale: c.MeterStale, ResetAfter: c.ResetAfter, Heat: c.Heat,
+			Emit: func(ev *replay.Event) {
+				kept := *ev
+				events[i] = append(events[i], &kept)
+				if drawing != nil {
+					drawing.Mark(i, ev)
+				}
+			},
+		})
+		if err != nil {
+			return nil, usageError{err}
+		}
+	}
+	told := func() {
+		tell(pair(events[0], events[1]))
+		events[0], events[1] = events[0][:0], events[1][:0]
+	}
 	batch := make([]recording.Sample, replayBatch)
-	for {
+	for err == nil {
 		if err := e.ctx.Err(); err != nil {
-			return replay.Summary{}, err
+			return nil, err
 		}
 		n := 0
-		var err error
 		for n < len(batch) && err == nil {
 			if err = rec.Next(&batch[n]); err == nil {
 				n++
 			}
 		}
-		player.Feed(batch[:n])
+		for _, p := range players {
+			p.Feed(batch[:n])
+		}
 		if drawing != nil {
 			drawing.Add(batch[:n])
 		}
-		if errors.Is(err, io.EOF) {
-			return player.Finish()
+		told()
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	sums := make([]replay.Summary, len(players))
+	for i, p := range players {
+		if sums[i], err = p.Finish(); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return replay.Summary{}, err
-		}
+		sums[i].File, sums[i].Format, sums[i].Profile = filepath.Base(path), rec.Format(), settings[i].name
+		sums[i].Notes = append(sums[i].Notes, rec.Notes()...)
 	}
+	told()
+	return sums, nil
 }
 
-// jsonLines writes one object a line.
-type jsonLines struct{ enc *json.Encoder }
-
-func newLines(w io.Writer) jsonLines {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return jsonLines{enc}
-}
-
-func (l jsonLines) event(ev *replay.Event) { l.write(ev) }
-
-// write ignores the writer's error: it is buffered, and flushing reports it.
-func (l jsonLines) write(v any) { _ = l.enc.Encode(v) }
-
-// eventTable is the table for a person.
-type eventTable struct {
-	w    io.Writer
-	rows int
-}
-
-func newTable(w io.Writer) *eventTable { return &eventTable{w: w} }
-
-func (t *eventTable) event(ev *replay.Event) {
-	t.rows++
-	switch t.rows {
-	case 1:
-		fmt.Fprintf(t.w, "%12s  WHAT\n", "TIME")
-	case tableRows + 1:
-		fmt.Fprintf(t.w, "%12s  %-8s  More follows; --json lists all of it.\n", "…", "")
-	}
-	if t.rows <= tableRows {
-		fmt.Fprintf(t.w, "%12s  %-8s  %s\n", clockOf(ev.TimeS), ev.Kind, ev.Text)
-	}
-}
-
-// clockOf writes a time of the recording as hours, minutes and seconds.
-func clockOf(s float64) string {
-	sign := ""
-	if s < 0 {
-		sign, s = "-", -s
-	}
-	tenths := int64(s*10 + 0.5)
-	return fmt.Sprintf("%s%d:%02d:%02d.%d", sign, tenths/36000, tenths/600%60, tenths/10%60, tenths%10)
-}
-
-func (t *eventTable) summary(s *replay.Summary) {
-	w := tabwriter.NewWriter(t.w, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) { fmt.Fprintf(w, name+"\t"+format+"\n", args...) }
-	fmt.Fprintln(w)
-	every := "usually every " + duration(s.SamplingS).String()
-	if s.Format == recording.FormatHomeAssistant {
-		every = "written on change"
-	}
-	row("Recording", "%s (%s), %d samples over %s, %s", s.File, s.Format, s.Samples, duration(s.DurationS), every)
-	if s.Gaps > 0 {
-		row("Gaps", "%d, the longest %s", s.Gaps, duration(s.LongestGapS))
-	}
-	row("Rules", "%s, judged %s", s.Profile, duration(s.JudgedS))
-	row("Energy", "%.1f Wh", s.EnergyWh)
-	row("Peak", "%.1f W at %s, %.2f A at %s", s.PeakWatts, clockOf(s.PeakWattsAtS), s.PeakAmps, clockOf(s.PeakAmpsAtS))
-	row("Heat", "at most %.0f %% of what trips", s.PeakHeat*100)
-	for _, cause := range shedguard.Causes() {
-		if n := s.Alarms[cause]; n > 0 {
-			row("Alarm", "%s × %d", cause.Text().EN, n)
+// pair puts side by side what happens at the same moment and is about the same
+// thing. Both lists are in the order of time.
+func pair(as, bs []*replay.Event) []row {
+	var rows []row
+	for len(as) > 0 || len(bs) > 0 {
+		switch {
+		case len(bs) == 0 || len(as) > 0 && as[0].TimeS < bs[0].TimeS:
+			rows, as = append(rows, row{as[0], nil}), as[1:]
+		case len(as) == 0 || bs[0].TimeS < as[0].TimeS:
+			rows, bs = append(rows, row{nil, bs[0]}), bs[1:]
+		default:
+			// Of the same moment: what comes first in one list may come later in
+			// the other, or not at all.
+			i := slices.IndexFunc(bs, func(b *replay.Event) bool { return b.TimeS == as[0].TimeS && alike(as[0], b) })
+			if i < 0 {
+				rows, as = append(rows, row{as[0], nil}), as[1:]
+				continue
+			}
+			for _, b := range bs[:i] {
+				rows = append(rows, row{nil, b})
+			}
+			rows, as, bs = append(rows, row{as[0], bs[i]}), as[1:], bs[i+1:]
 		}
 	}
-	if s.FirstTripS != nil {
-		row("First trip", "%s at %s", s.FirstTrip.Text().EN, clockOf(*s.FirstTripS))
-	}
-	for i, one := range s.Sessions {
-		if i == 10 {
-			row("Session", "and %d more; --json lists them", len(s.Sessions)-i)
-			break
-		}
-		end := "still running"
-		if one.EndedS != nil {
-			end = clockOf(*one.EndedS)
-		}
-		row("Session", "%s to %s, %.1f Wh, peak %.0f W, %s", clockOf(one.BegunS), end, one.EnergyWh, one.PeakWatts, one.Phase)
-	}
-	row("Outlet", "%s at the end", s.State)
-	if len(s.Derived) > 0 {
-		row("Not recorded", "%s (worked out, see docs/REPLAY.md)", strings.Join(s.Derived, ", "))
-	}
-	row("Not judged", "%s", strings.Join(s.NotJudged, ", "))
-	for _, note := range s.Notes {
-		row("Note", "%s", note)
-	}
-	row("Result", "%s", s.Text)
-	_ = w.Flush() // to a buffer
+	return rows
 }
 
-func duration(s float64) time.Duration { return replay.Round(time.Duration(s * float64(time.Second))) }
-
-// progress counts what is read of a file, and shows it on a terminal.
-type progress struct {
-	io.Reader
-	w     io.Writer // nil: nobody looks
-	total int64
-	read  int64
-	next  time.Time
-	shown bool
-}
-
-func newProgress(w io.Writer, f *os.File) *progress {
-	p := &progress{Reader: f, next: time.Now().Add(time.Second)} // short files need none
-	if t, ok := w.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
-		if info, err := f.Stat(); err == nil && info.Size() > 0 {
-			p.w, p.total = w, info.Size()
-		}
-	}
-	return p
-}
-
-// Read implements [io.Reader].
-func (p *progress) Read(b []byte) (int, error) {
-	n, err := p.Reader.Read(b)
-	p.read += int64(n)
-	if p.w != nil && time.Now().After(p.next) {
-		p.next, p.shown = time.Now().Add(progressEvery), true
-		fmt.Fprintf(p.w, "\r%3d %% of %.1f MB", p.read*100/p.total, float64(p.total)/1e6)
-	}
-	return n, err
-}
-
-func (p *progress) done() {
-	if p.shown {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
+// alike reports whether two events are about the same thing.
+func alike(a, b *replay.Event) bool {
+	return a.Kind == b.Kind && a.Cause == b.Cause && a.Phase == b.Phase && a.Action == b.Action
 }

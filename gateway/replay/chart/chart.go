@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image/color"
@@ -64,13 +65,15 @@ type span struct{ from, to float64 }
 
 // mark is a decision.
 type mark struct {
-	at   float64
-	text string
+	at    float64
+	text  string
+	other bool // of the rules that are compared with
 }
 
 // Chart collects what is to be drawn.
 type Chart struct {
 	limits *protect.Limits
+	other  *protect.Limits // nil: nothing to compare with
 	zero   time.Duration
 	begun  bool
 	width  time.Duration // of a bin
@@ -123,17 +126,20 @@ func (c *Chart) widen() {
 	}
 }
 
-// Mark takes an event.
-func (c *Chart) Mark(e *replay.Event) {
+// Compare has the chart show the decisions of a second setting, too.
+func (c *Chart) Compare(limits *protect.Limits) { c.other = limits }
+
+// Mark takes an event of a setting: 0, or 1 for the one that is compared with.
+func (c *Chart) Mark(setting int, e *replay.Event) {
 	switch {
-	case e.Kind == replay.KindPhase && e.Phase == replay.PhaseGap && e.UntilS != nil && len(c.gaps) < maxMarks:
+	case setting == 0 && e.Kind == replay.KindPhase && e.Phase == replay.PhaseGap && e.UntilS != nil && len(c.gaps) < maxMarks:
 		c.gaps = append(c.gaps, span{e.TimeS, *e.UntilS})
 	case e.Kind == replay.KindAlarm && len(c.marks) < maxMarks:
 		text := e.Cause.Text().EN
 		if e.Value != nil && e.Unit != "" {
 			text = fmt.Sprintf("%s\n%.4g %s", text, *e.Value, e.Unit)
 		}
-		c.marks = append(c.marks, mark{e.TimeS, text})
+		c.marks = append(c.marks, mark{e.TimeS, text, setting > 0})
 	}
 }
 
@@ -149,34 +155,65 @@ func chargeInk() color.Color {
 func limitInk() color.Color { return color.RGBA{0xd9, 0x7b, 0x00, 0xff} }
 func tripInk() color.Color  { return color.RGBA{0xc0, 0x1c, 0x28, 0xff} }
 
+// Those of the rules that are compared with.
+func otherLimitInk() color.Color { return color.RGBA{0x00, 0x8b, 0x8b, 0xff} }
+func otherTripInk() color.Color  { return color.RGBA{0x00, 0x5f, 0x60, 0xff} }
+
 // limit is a line across a panel.
 type limit struct {
-	at   float64
-	name string
+	at     float64
+	name   string
+	ink    color.Color
+	inside bool // its name stands above the line, clear of the names beside it
 }
 
-// Save draws the picture. The file is complete or not there.
-func (c *Chart) Save(path string, sum *replay.Summary) error {
+// limitsOf are the lines of one setting in the panels of power and current.
+func limitsOf(l *protect.Limits, ink color.Color) (power, current []limit) {
+	if l.Overpower.Enabled {
+		power = append(power, limit{at: l.Overpower.LimitWatts, name: fmt.Sprintf("overpower\n%g W for %s", l.Overpower.LimitWatts, l.Overpower.Delay), ink: ink})
+	}
+	if l.Overcurrent.Enabled {
+		current = append(current, limit{at: l.Overcurrent.PickUp * l.RatingAmps, name: fmt.Sprintf("overcurrent\nfrom %.3g A", l.Overcurrent.PickUp*l.RatingAmps), ink: ink})
+	}
+	if l.ShortCircuit.Enabled {
+		current = append(current, limit{at: l.ShortCircuit.TimesRating * l.RatingAmps, name: fmt.Sprintf("short circuit\n%.3g A", l.ShortCircuit.TimesRating*l.RatingAmps), ink: ink})
+	}
+	return power, current
+}
+
+// beside adds the lines of the other setting that say something else.
+func beside(own, other []limit) []limit {
+	all := slices.Clone(own)
+	for _, l := range other {
+		if !slices.ContainsFunc(own, func(o limit) bool { return o.name == l.name }) {
+			l.name, l.inside = "what if: "+strings.ReplaceAll(l.name, "\n", " "), true
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Save draws the picture from the summary of each setting. The file is complete
+// or not there.
+func (c *Chart) Save(path string, sums ...replay.Summary) error {
 	if !c.begun {
 		return errors.New("no samples")
 	}
-	l := c.limits
-	var power, current []limit
-	if l.Overpower.Enabled {
-		power = append(power, limit{l.Overpower.LimitWatts, fmt.Sprintf("overpower\n%g W for %s", l.Overpower.LimitWatts, l.Overpower.Delay)})
-	}
-	if l.Overcurrent.Enabled {
-		current = append(current, limit{l.Overcurrent.PickUp * l.RatingAmps, fmt.Sprintf("overcurrent\nfrom %.3g A", l.Overcurrent.PickUp*l.RatingAmps)})
-	}
-	if l.ShortCircuit.Enabled {
-		current = append(current, limit{l.ShortCircuit.TimesRating * l.RatingAmps, fmt.Sprintf("short circuit\n%.3g A", l.ShortCircuit.TimesRating*l.RatingAmps)})
+	sum := &sums[0]
+	judged := sum.JudgedUntilS
+	power, current := limitsOf(c.limits, limitInk())
+	if c.other != nil {
+		otherPower, otherCurrent := limitsOf(c.other, otherLimitInk())
+		power, current = beside(power, otherPower), beside(current, otherCurrent)
+		slices.SortStableFunc(c.marks, func(a, b mark) int { return cmp.Compare(a.at, b.at) })
+		judged = max(judged, sums[1].JudgedUntilS)
 	}
 	panels := []*plot.Plot{}
 	add := func(bins []bin, name string, line color.Color, limits []limit, peak float64) error {
 		if !known(bins) {
 			return nil
 		}
-		p, err := c.panel(bins, name, line, limits, peak, sum, len(panels) == 0)
+		p, err := c.panel(bins, name, line, limits, peak, sum, judged, len(panels) == 0)
 		panels = append(panels, p)
 		return err
 	}
@@ -190,6 +227,9 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 		return errors.New("neither power nor current is recorded")
 	}
 	panels[0].Title.Text = fmt.Sprintf("%s, rules of %s", sum.File, sum.Profile)
+	if c.other != nil {
+		panels[0].Title.Text += " and what if: " + sums[1].Profile
+	}
 	panels[0].Title.TextStyle.Font.Size, panels[0].Title.TextStyle.Font.Variant = 14, sans
 	panels[0].Title.TextStyle.Color = ink()
 	panels[0].Title.Padding = 6
@@ -203,8 +243,12 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 	whole := draw.New(canvas)
 	whole.FillText(text.Style{
 		Color: ink(), Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: sans, Size: 10}, Handler: plot.DefaultTextHandler,
-	}, vg.Point{X: 12, Y: 10}, c.legend(sum))
-	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: 8, PadBottom: 28, PadLeft: 8, PadRight: 18, PadY: 10}
+	}, vg.Point{X: 12, Y: 10}, c.legend(sums, judged))
+	foot := vg.Length(28)
+	if c.other != nil {
+		foot += 28 // two lines more in the legend
+	}
+	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: 8, PadBottom: foot, PadLeft: 8, PadRight: 18, PadY: 10}
 	for i, row := range plot.Align(grid, tiles, whole) {
 		panels[i].Draw(row[0])
 	}
@@ -212,18 +256,26 @@ func (c *Chart) Save(path string, sum *replay.Summary) error {
 }
 
 // legend says what happened and what the colours mean.
-func (c *Chart) legend(sum *replay.Summary) string {
+func (c *Chart) legend(sums []replay.Summary, judged float64) string {
+	sum := &sums[0]
 	parts := []string{sum.Text}
+	if c.other != nil {
+		parts = nil
+	}
 	if len(sum.Sessions) > 0 {
 		parts = append(parts, "Green: charging session.")
 	}
 	if len(c.gaps) > 0 {
 		parts = append(parts, "Grey: gap in the recording.")
 	}
-	if sum.JudgedUntilS < sum.TimeS {
+	if judged < sum.TimeS {
 		parts = append(parts, "Pale line: recorded, but the outlet would be off.")
 	}
-	return strings.Join(parts, "  ")
+	text := strings.Join(parts, "  ")
+	if c.other != nil {
+		text = "Red, " + sum.Profile + ": " + sum.Text + "\nTeal, " + sums[1].Profile + ": " + sums[1].Text + "\n" + text
+	}
+	return text
 }
 
 // write puts the picture in place in one step.
@@ -253,7 +305,7 @@ func known(bins []bin) bool {
 }
 
 // panel draws one quantity.
-func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit, peak float64, sum *replay.Summary, first bool) (*plot.Plot, error) {
+func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit, peak float64, sum *replay.Summary, judged float64, first bool) (*plot.Plot, error) {
 	p := plot.New()
 	p.BackgroundColor = color.White
 	end := math.Max(sum.DurationS, 1e-3)
@@ -298,7 +350,7 @@ func (c *Chart) panel(bins []bin, name string, line color.Color, limits []limit,
 	p.Add(grid)
 
 	for _, part := range c.curve(bins, end) {
-		if err := trace(p, part, sum.JudgedUntilS-begin, line); err != nil {
+		if err := trace(p, part, judged-begin, line); err != nil {
 			return nil, err
 		}
 	}
@@ -399,13 +451,17 @@ func across(p *plot.Plot, l limit, end float64) error {
 	if err != nil {
 		return err
 	}
-	line.Color, line.Width, line.Dashes = limitInk(), 1.2, []vg.Length{6, 4}
-	label, err := labels(plotter.XY{X: end, Y: l.at}, l.name, limitInk(), text.XLeft)
+	line.Color, line.Width, line.Dashes = l.ink, 1.2, []vg.Length{6, 4}
+	label, err := labels(plotter.XY{X: end, Y: l.at}, l.name, l.ink, text.XLeft)
 	if err != nil {
 		return err
 	}
 	label.TextStyle[0].YAlign = text.YCenter
 	label.Offset = vg.Point{X: 6}
+	if l.inside {
+		label.TextStyle[0].XAlign, label.TextStyle[0].YAlign = text.XRight, text.YBottom
+		label.Offset = vg.Point{X: -4, Y: 2}
+	}
 	p.Add(line, label)
 	return nil
 }
@@ -423,8 +479,8 @@ func labels(at plotter.XY, s string, c color.Color, align text.XAlignment) (*plo
 // decisions draws a line at each decision, and names the first few on the
 // first panel.
 func (c *Chart) decisions(p *plot.Plot, begin, end, top float64, named bool) error {
-	names := 0
-	lastX := math.Inf(-1)
+	var names [2]int // by setting: those that are compared have a row of their own
+	lastX := [2]float64{math.Inf(-1), math.Inf(-1)}
 	for i, m := range c.marks {
 		x := m.at - begin
 		crowded := i+1 < len(c.marks) && c.marks[i+1].at-m.at < end/10
@@ -433,21 +489,26 @@ func (c *Chart) decisions(p *plot.Plot, begin, end, top float64, named bool) err
 			return err
 		}
 		line.Color, line.Width = tripInk(), 1.3
+		of := 0
+		if m.other {
+			of = 1
+			line.Color, line.Dashes = otherTripInk(), []vg.Length{3, 3}
+		}
 		p.Add(line)
-		if !named || names == maxLabel || x-lastX < end/10 {
+		if !named || names[of] == maxLabel || x-lastX[of] < end/10 {
 			continue
 		}
-		names, lastX = names+1, x
+		names[of], lastX[of] = names[of]+1, x
 		align, shift := text.XLeft, vg.Length(5)
 		if x > 0.8*end || crowded && x > end/8 {
 			align, shift = text.XRight, -5
 		}
-		label, err := labels(plotter.XY{X: x, Y: top}, m.text, tripInk(), align)
+		label, err := labels(plotter.XY{X: x, Y: top}, m.text, line.Color, align)
 		if err != nil {
 			return err
 		}
 		label.TextStyle[0].YAlign = text.YTop
-		label.Offset = vg.Point{X: shift, Y: -4}
+		label.Offset = vg.Point{X: shift, Y: -4 - vg.Length(of)*30}
 		p.Add(label)
 	}
 	return nil

@@ -24,7 +24,7 @@ func draw(t *testing.T, samples []recording.Sample) (image.Image, replay.Summary
 		t.Fatal(err)
 	}
 	c := chart.New(limits)
-	p, err := replay.New(replay.Options{Limits: limits, Session: settings, Emit: c.Mark})
+	p, err := replay.New(replay.Options{Limits: limits, Session: settings, Emit: func(e *replay.Event) { c.Mark(0, e) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func draw(t *testing.T, samples []recording.Sample) (image.Image, replay.Summary
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "x.png")
-	if err := c.Save(path, &sum); err != nil {
+	if err := c.Save(path, sum); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Open(path)
@@ -122,12 +122,12 @@ func TestNothingToDraw(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "x.png")
 	c := chart.New(limits)
-	if err := c.Save(path, &replay.Summary{}); err == nil || !strings.Contains(err.Error(), "no samples") {
+	if err := c.Save(path, replay.Summary{}); err == nil || !strings.Contains(err.Error(), "no samples") {
 		t.Errorf("no samples: %v", err)
 	}
 	nan := math.NaN()
 	c.Add([]recording.Sample{{Volts: 220, Amps: nan, Watts: nan, PeakAmps: nan, PeakWatts: nan}})
-	if err := c.Save(path, &replay.Summary{}); err == nil || !strings.Contains(err.Error(), "neither power nor current") {
+	if err := c.Save(path, replay.Summary{}); err == nil || !strings.Contains(err.Error(), "neither power nor current") {
 		t.Errorf("volts only: %v", err)
 	}
 	if _, err := os.Stat(path); err == nil {
