@@ -132,9 +132,11 @@ func (f *finder) visit(n ast.Node) bool {
 		f.never(n.Cond)
 	case *ast.SwitchStmt:
 		if n.Tag == nil {
-			for _, c := range n.Body.List {
-				for _, cond := range c.(*ast.CaseClause).List { //nolint:forcetypeassert // a switch holds nothing else
-					f.never(cond)
+			for _, s := range n.Body.List {
+				if c, ok := s.(*ast.CaseClause); ok {
+					for _, cond := range c.List {
+						f.never(cond)
+					}
 				}
 			}
 		}

@@ -46,8 +46,7 @@ func load(ctx context.Context, dir string, patterns []string) ([]*pkg, error) {
 	args := append([]string{"list", "-export", "-deps", "-json=Dir,ImportPath,Export,GoFiles,TestImports,XTestImports,DepOnly,Module"}, patterns...)
 	out, err := command(ctx, dir, args...).Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			return nil, fmt.Errorf("go list: %w: %s", err, exit.Stderr)
 		}
 		return nil, fmt.Errorf("go list: %w", err)
@@ -151,11 +150,11 @@ func (p *pkg) test(ctx context.Context, flags ...string) (fate, error) {
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	var exit *exec.ExitError
+	_, failed := errors.AsType[*exec.ExitError](err)
 	switch {
 	case err == nil:
 		return survived, nil
-	case !errors.As(err, &exit):
+	case !failed:
 		return "", fmt.Errorf("go test: %w", err)
 	case bytes.Contains(out, []byte("[build failed]")) || bytes.Contains(out, []byte("[setup failed]")):
 		return unbuilt, nil

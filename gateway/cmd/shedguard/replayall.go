@@ -181,8 +181,7 @@ func decided(s *replay.Summary) string {
 }
 
 func (t *totals) sentence(settings []setting) string {
-	n := t.Files - len(t.Failed)
-	text := fmt.Sprintf("Recordings %d, %.1f hours, %.2f kWh.", n, t.DurationS/3600, t.Profile.EnergyWh/1000)
+	parts := []string{fmt.Sprintf("Recordings %d, %.1f hours, %.2f kWh.", t.Files-len(t.Failed), t.DurationS/3600, t.Profile.EnergyWh/1000)}
 	for i, one := range [...]*total{t.Profile, t.WhatIf} {
 		if one == nil {
 			continue
@@ -191,13 +190,13 @@ func (t *totals) sentence(settings []setting) string {
 		for _, k := range one.Alarms {
 			alarms += k
 		}
-		text += fmt.Sprintf(" %s: alarms %d, trips %d, sessions %d, %.2f kWh delivered.", settings[i].name, alarms, one.Trips, one.Sessions, one.DeliveredWh/1000)
+		parts = append(parts, fmt.Sprintf("%s: alarms %d, trips %d, sessions %d, %.2f kWh delivered.", settings[i].name, alarms, one.Trips, one.Sessions, one.DeliveredWh/1000))
 	}
 	if t.WhatIf != nil {
-		text += fmt.Sprintf(" They decide otherwise on %d.", t.Differ)
+		parts = append(parts, fmt.Sprintf("They decide otherwise on %d.", t.Differ))
 	}
 	if len(t.Failed) > 0 {
-		text += fmt.Sprintf(" %d could not be read.", len(t.Failed))
+		parts = append(parts, fmt.Sprintf("%d could not be read.", len(t.Failed)))
 	}
-	return text
+	return strings.Join(parts, " ")
 }
