@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 
@@ -49,6 +50,8 @@ type Options struct {
 	Buses map[string]i2c.Bus
 	// Recover brings a bus back, for example by opening it again; may be nil.
 	Recover func(bus string) error
+	// Resets are the reset lines of muxes by their names in the configuration.
+	Resets map[string]board.Line
 	// EnableLine is the coil enable; nil where there is none.
 	EnableLine EnableLine
 	// Watchdog is fed after completed work of the guard; may be nil. It must
@@ -109,7 +112,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		}
 	}
 	// First of all, nothing is fed.
-	wired, err := board.New(cfg, opts.Buses, opts.Recover)
+	wired, err := board.New(cfg, opts.Buses, &board.Recovery{Reopen: opts.Recover, Resets: opts.Resets})
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +255,7 @@ func (a *App) reporters(ctx context.Context) (err error) {
 	}
 	a.status, err = status.New(ctx, status.Options{
 		Listen: a.cfg.Status.Listen, AllowRemote: a.cfg.Status.AllowRemote, State: a.State,
-		LastTick: a.lastTick, Metrics: a.metrics(), Log: a.part("status"),
+		LastTick: a.lastTick, Metrics: a.metrics(), Collectors: []prometheus.Collector{newJitter(a.guard.Lines)}, Log: a.part("status"),
 	})
 	return err
 }

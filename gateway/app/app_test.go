@@ -15,6 +15,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/app"
+	"github.com/shedguard/shedguard/gateway/board"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/sim"
 )
@@ -80,6 +81,7 @@ func start(t *testing.T, o boxOptions) (b *box, stop func()) {
 	}
 	a, err := app.New(t.Context(), app.Options{
 		Config: cfg, Version: "test", Buses: map[string]i2c.Bus{sim.BusName: shed.Bus}, EnableLine: shed,
+		Resets:  map[string]board.Line{sim.ResetLine: shed.MuxReset()},
 		Expired: o.expired, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -105,6 +105,25 @@ type health struct {
 	since   time.Time // of the last drop
 	begun   bool
 	ails    map[int][2]string // what was logged of each outlet's meter and thermometer
+	faults  map[string]string // and of each bus
+}
+
+// sayBuses logs what is wrong with a bus and what was tried about it, when that
+// changes.
+func (a *App) sayBuses(h *health) {
+	if h.faults == nil {
+		h.faults = make(map[string]string)
+	}
+	for bus, l := range a.guard.Lines() {
+		switch l.Fault {
+		case h.faults[bus]:
+		case "":
+			a.log.Info("bus is good again", "bus", bus)
+		default:
+			a.log.Error("bus fault", "bus", bus, "err", l.Fault)
+		}
+		h.faults[bus] = l.Fault
+	}
 }
 
 // sayChips logs why a chip does not answer, when that changes.
@@ -149,6 +168,7 @@ func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
 		}
 	}
 	a.sayChips(h)
+	a.sayBuses(h)
 	if a.clock.Quality() != shedguard.ClockUnsynced {
 		// Telemetry from before the clock was known can go out now.
 		if err := a.outbox.SetClock(a.boot, a.clock.Wall(a.clock.Started())); err != nil {
@@ -180,6 +200,7 @@ func (a *App) recordSamples(ctx context.Context) error {
 	flush, own := time.NewTicker(flushEvery), time.NewTicker(gatewayEvery)
 	defer flush.Stop()
 	defer own.Stop()
+	var buses use
 	for {
 		select {
 		case <-ctx.Done():
@@ -193,7 +214,7 @@ func (a *App) recordSamples(ctx context.Context) error {
 				a.log.Warn("telemetry not kept", "part", "telemetry", "err", err)
 			}
 		case now := <-own.C:
-			a.recorder.Add(a.point(), now)
+			a.recorder.Add(a.point(&buses, now), now)
 			for _, p := range a.climate(now) {
 				a.recorder.Add(&p, now)
 			}
@@ -237,7 +258,7 @@ func (a *App) sample(s *guard.Sample) {
 const thermometerStale = 10 * time.Second
 
 // point is the gateway's own telemetry.
-func (a *App) point() *shedguard.Point {
+func (a *App) point(buses *use, now time.Time) *shedguard.Point {
 	p := &shedguard.Point{Measurement: shedguard.MeasurementGateway}
 	add := func(key string, v float64, whole bool) {
 		p.Fields = append(p.Fields, shedguard.Field{Key: key, Value: v, Int: whole})
@@ -254,12 +275,24 @@ func (a *App) point() *shedguard.Point {
 	add("outbox_bytes", float64(o.TelemetryBytes), true)
 	count("dropped", o.DroppedTelemetry+o.DroppedEvents+t.Dropped)
 	var errs, reads uint64
-	for _, l := range a.guard.Lines() {
+	var faults, frozen int
+	lines := a.guard.Lines()
+	for _, l := range lines {
 		errs += l.Errors
 		reads += l.Reads
+		frozen += l.Frozen
+		if l.Fault != "" {
+			faults++
+		}
 	}
 	count("bus_errors", errs)
 	count("bus_reads", reads)
+	add("bus_faults", float64(faults), true)
+	add("meters_frozen", float64(frozen), true)
+	if busy, jitter, ok := buses.since(lines, now); ok {
+		add("bus_use", busy, false)
+		add("bus_jitter_p99_seconds", jitter.Seconds(), false)
+	}
 	add("part_restarts", float64(a.restarts.Load()), true)
 	return p
 }

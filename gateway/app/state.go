@@ -76,6 +76,13 @@ func (a *App) lastTick() time.Time {
 	return time.Now().Add(-s.LastTick)
 }
 
+func number(bit bool) float64 {
+	if bit {
+		return 1
+	}
+	return 0
+}
+
 // metrics are the values that the state does not have.
 func (a *App) metrics() []status.Metric {
 	counter := func(name, help string, v func() float64) status.Metric {
@@ -118,7 +125,14 @@ func (a *App) metrics() []status.Metric {
 			status.Metric{Name: "bus_reads_total", Help: "Reads that were tried.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Reads) }},
 			status.Metric{Name: "bus_errors_total", Help: "Reads that failed.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Errors) }},
 			status.Metric{Name: "bus_late_total", Help: "Samples more than half a period late.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Late) }},
-			status.Metric{Name: "bus_recoveries_total", Help: "Attempts to bring the bus back.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Recoveries) }},
+			status.Metric{Name: "bus_skipped_total", Help: "Reads of failing or slow chips that were left out for the sake of the others.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Skipped) }},
+			status.Metric{Name: "bus_recoveries_total", Help: "Attempts to bring the bus back: opened again, muxes reset, muxes deselected.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Recoveries) }},
+			status.Metric{Name: "bus_healed_total", Help: "Attempts after which the bus answered.", Counter: true, Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Healed) }},
+			status.Metric{Name: "bus_fault", Help: "1 while the bus is at fault.", Labels: labels, Value: func() float64 { return number(a.guard.Lines()[name].Fault != "") }},
+			status.Metric{Name: "bus_failing_chips", Help: "Chips whose last read failed.", Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Failing) }},
+			status.Metric{Name: "bus_frozen_meters", Help: "Meters whose register words do not change while a current flows.", Labels: labels, Value: func() float64 { return float64(a.guard.Lines()[name].Frozen) }},
+			status.Metric{Name: "bus_busy_seconds_total", Help: "Time that reads took: its rate is the use of the bus.", Counter: true, Labels: labels, Value: func() float64 { return a.guard.Lines()[name].Busy.Seconds() }},
+			status.Metric{Name: "bus_late_max_seconds", Help: "Longest time after it was due that a sample began.", Labels: labels, Value: func() float64 { return a.guard.Lines()[name].LateMax.Seconds() }},
 			status.Metric{Name: "bus_read_max_seconds", Help: "Longest read since the start.", Labels: labels, Value: func() float64 { return a.guard.Lines()[name].ReadMax.Seconds() }},
 		)
 	}

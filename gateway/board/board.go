@@ -23,14 +23,20 @@ type Board struct {
 }
 
 // New wires cfg to the open buses, by their names in cfg. The configuration
-// must be one that config.Load accepted. Every fault comes at once. Reopen,
-// which may be nil, is asked to bring a bus back, for example by opening it
-// again; it is called from the goroutine that polls the bus.
-func New(cfg *config.Config, buses map[string]i2c.Bus, reopen func(bus string) error) (*Board, error) {
+// must be one that config.Load accepted. Every fault comes at once. Without a
+// recovery nothing but the muxes themselves is asked to bring a bus back.
+func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Board, error) {
 	b := &Board{}
 	var errs []error
 	muxes := map[string]*pca9548.Dev{}
-	perBus := map[string][]*pca9548.Dev{}
+	healers := map[string]*healer{}
+	for i := range cfg.Buses {
+		h := &healer{bus: cfg.Buses[i].Name}
+		if recovery != nil {
+			h.reopen = recovery.Reopen
+		}
+		healers[h.bus] = h
+	}
 	for i := range cfg.Muxes {
 		m := &cfg.Muxes[i]
 		bus, ok := buses[m.Bus]
@@ -44,7 +50,9 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, reopen func(bus string) e
 			continue
 		}
 		muxes[m.Name] = dev
-		perBus[m.Bus] = append(perBus[m.Bus], dev)
+		if h := healers[m.Bus]; h != nil {
+			errs = append(errs, h.add(m, dev, recovery))
+		}
 	}
 	at := func(p *config.Place) (i2c.Bus, error) {
 		if p.Mux == "" {
@@ -73,7 +81,7 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, reopen func(bus string) e
 	for i := range cfg.Buses {
 		name := cfg.Buses[i].Name
 		if len(points[name]) > 0 {
-			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Recover: recovery(name, perBus[name], reopen)})
+			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Ladder: healers[name].ladder()})
 		}
 	}
 	relays, err := newRelays(cfg, buses)
@@ -91,23 +99,6 @@ func (b *Board) Polls() []poll.Options { return slices.Clone(b.polls) }
 // Relays returns the outputs.
 func (b *Board) Relays() actuate.Options { return b.relays }
 
-// recovery is what poll does about a bus at fault: whatever happened, the muxes
-// may have been reset by it.
-func recovery(name string, muxes []*pca9548.Dev, reopen func(string) error) func() error {
-	return func() error {
-		for _, m := range muxes {
-			m.Reset()
-		}
-		if reopen == nil {
-			return nil
-		}
-		if err := reopen(name); err != nil {
-			return fmt.Errorf("recover bus %s: %w", name, err)
-		}
-		return nil
-	}
-}
-
 // newPoint makes the drivers of one outlet.
 func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus, error)) (poll.Point, error) {
 	bus, err := at(&o.Meter.Place)
@@ -117,6 +108,9 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 	m := &meter{outlet: o.Number, bus: bus, of: &o.Meter}
 	every := time.Second / time.Duration(p.Hz)
 	point := poll.Point{Outlet: o.Number, Meter: m, Every: every}
+	if f := &o.Meter.Frozen; f.Enabled {
+		point.Frozen = &poll.Frozen{After: f.After, AboveAmps: f.AboveAmps}
+	}
 	if o.Thermometer == nil {
 		return point, nil
 	}

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/physic"
 
@@ -30,6 +32,24 @@ type hardware struct {
 	meters   [12]*sim.ACS37800
 	probes   [12]*sim.TMP102
 	wires    [12]*sim.Wire
+	reset    resetLine
+}
+
+// resetLine is a GPIO on the reset pins of muxes.
+type resetLine struct {
+	muxes  []*sim.PCA9548
+	levels []gpio.Level
+	err    error
+}
+
+func (r *resetLine) Out(l gpio.Level) error {
+	r.levels = append(r.levels, l)
+	if l == gpio.Low && r.err == nil {
+		for _, m := range r.muxes {
+			m.Reset()
+		}
+	}
+	return r.err
 }
 
 func example(t testing.TB, change func(string) string) *config.Config {
@@ -64,6 +84,7 @@ func build(t testing.TB, change func(string) string) *hardware {
 		h.muxes[side] = sim.NewPCA9548()
 		h.bus.Attach(uint16(0x70+side), h.muxes[side])
 	}
+	h.reset.muxes = h.muxes[:]
 	for i := range h.meters {
 		side, port := i/6, i%6
 		h.meters[i] = sim.NewACS37800(sim.MainsBoard())
@@ -229,7 +250,10 @@ func TestAThermometerGetsItsLimits(t *testing.T) {
 func TestRecoverForgetsThePorts(t *testing.T) {
 	h := build(t, nil)
 	asked := ""
-	b, err := board.New(h.cfg, h.buses(), func(bus string) error { asked = bus; return errors.New("stuck") })
+	b, err := board.New(h.cfg, h.buses(), &board.Recovery{
+		Reopen: func(bus string) error { asked = bus; return errors.New("stuck") },
+		Resets: map[string]board.Line{"GPIO27": &h.reset},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,11 +263,69 @@ func TestRecoverForgetsThePorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.muxes[0].Reset() // by its pin: the driver cannot know
-	if err := line.Recover(); err == nil || !strings.Contains(err.Error(), "recover bus main: stuck") || asked != "main" {
-		t.Errorf("Recover: %v, asked for %q", err, asked)
+	if err := line.Ladder[0].Do(); err == nil || err.Error() != "stuck" || asked != "main" {
+		t.Errorf("open the bus again: %v, asked for %q", err, asked)
 	}
 	if err := line.Points[0].Meter.Read(&r); err != nil {
 		t.Errorf("first read after Recover: %v", err)
+	}
+}
+
+func TestTheLadder(t *testing.T) {
+	h := build(t, nil)
+	b, err := board.New(h.cfg, h.buses(), &board.Recovery{
+		Reopen: func(string) error { return nil },
+		Resets: map[string]board.Line{"GPIO27": &h.reset},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := b.Polls()[0]
+	var names []string
+	for _, r := range line.Ladder {
+		names = append(names, r.Name)
+	}
+	if want := []string{"open the bus again", "reset the muxes", "deselect the muxes"}; !slices.Equal(names, want) {
+		t.Fatalf("rungs %q, want %q", names, want)
+	}
+	// A chip behind port 2 of the left mux holds the bus once it is joined.
+	var r shedguard.Reading
+	read := func(outlet int) error { return line.Points[outlet-1].Meter.Read(&r) }
+	h.muxes[0].Hold(2, true)
+	if err := read(3); !errors.Is(err, sim.ErrTimeout) {
+		t.Fatalf("outlet 3: %v, want a time-out", err)
+	}
+	if err := line.Ladder[2].Do(); !errors.Is(err, sim.ErrTimeout) {
+		t.Errorf("deselect on a bus that is held: %v", err)
+	}
+	if err := read(1); err == nil {
+		t.Fatal("outlet 1 is read on a bus that is held")
+	}
+	if err := line.Ladder[1].Do(); err != nil {
+		t.Fatal(err)
+	}
+	if want := []gpio.Level{gpio.Low, gpio.High}; !slices.Equal(h.reset.levels, want) {
+		t.Errorf("the reset line that two muxes share went %v, want %v", h.reset.levels, want)
+	}
+	if err := errors.Join(read(1), read(12), line.Ladder[2].Do()); err != nil {
+		t.Errorf("after the reset: %v", err)
+	}
+	if h.muxes[0].Mask() != 0 || h.muxes[1].Mask() != 0 {
+		t.Errorf("ports %#02x and %#02x joined after deselect", h.muxes[0].Mask(), h.muxes[1].Mask())
+	}
+	if err := read(12); err != nil {
+		t.Errorf("after deselect: %v", err)
+	}
+	h.reset.err = errors.New("line is taken")
+	if err := line.Ladder[1].Do(); err == nil || !strings.Contains(err.Error(), "reset line GPIO27: line is taken") {
+		t.Errorf("a reset line that fails: %v", err)
+	}
+	h.reset.err, h.reset.levels = nil, nil
+	if err := board.ResetMuxes(h.cfg, map[string]board.Line{"GPIO27": &h.reset}); err != nil || len(h.reset.levels) != 2 {
+		t.Errorf("ResetMuxes: %v, levels %v", err, h.reset.levels)
+	}
+	if _, err := board.New(h.cfg, h.buses(), &board.Recovery{}); err == nil || !strings.Contains(err.Error(), "mux left: reset line GPIO27 is not open") {
+		t.Errorf("New without the line: %v", err)
 	}
 }
 

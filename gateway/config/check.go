@@ -84,6 +84,7 @@ func (c *checker) reference(path, name, where string, names []string) {
 func (c *Config) check(lines *index, found Faults) Faults {
 	k := &checker{lines: lines, found: found}
 	k.names(c)
+	k.resets(c)
 	k.addresses(c)
 	k.outputs(c)
 	k.outlets(c)
@@ -131,6 +132,24 @@ func (c *checker) names(cfg *Config) {
 	name = c.unique("name")
 	for i, r := range cfg.Relays {
 		name(fmt.Sprintf("relays[%d].name", i), r.Name)
+	}
+}
+
+// resets checks that a reset line does one thing: what it resets on another bus
+// would go unnoticed there.
+func (c *checker) resets(cfg *Config) {
+	buses := map[string]string{}
+	for i, m := range cfg.Muxes {
+		path := fmt.Sprintf("muxes[%d].reset", i)
+		switch other, taken := buses[m.Reset]; {
+		case m.Reset == "":
+		case m.Reset == cfg.Actuate.EnableLine:
+			c.fault(path, show(m.Reset), "a line of its own: it is actuate.enable_line")
+		case taken && other != m.Bus:
+			c.fault(path, show(m.Reset), "a line for one bus: it resets a mux on bus "+other+", too")
+		default:
+			buses[m.Reset] = m.Bus
+		}
 	}
 }
 
@@ -386,6 +405,11 @@ func (c *Config) warnings() []string {
 			}
 		}
 	}
+	for i, m := range c.Muxes {
+		if m.Reset == "" {
+			warnings = append(warnings, fmt.Sprintf("muxes[%d].reset: mux %s has no reset line: a chip behind it that holds the bus stops every outlet on bus %s", i, show(m.Name), m.Bus))
+		}
+	}
 	if strings.HasPrefix(c.Uplink.Broker, "mqtt:") && !loopbackBroker(c.Uplink.Broker) {
 		warnings = append(warnings, "uplink.broker: "+show(c.Uplink.Broker)+": plain MQTT: anybody on the way can read it and give commands")
 	}
@@ -400,6 +424,9 @@ func (c *Config) warnings() []string {
 	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]
+		if !o.Meter.Frozen.Enabled {
+			warnings = append(warnings, fmt.Sprintf("outlets[%d].meter.frozen: disabled on outlet %d", i, o.Number))
+		}
 		for _, off := range o.Limits.disabled() {
 			warnings = append(warnings, fmt.Sprintf("outlets[%d].limits.%s: disabled on outlet %d", i, off, o.Number))
 		}

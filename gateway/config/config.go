@@ -55,6 +55,7 @@ type Mux struct {
 	Chip    string `yaml:"chip" base:"sensors" enum:"pca9548" doc:"Part number."`
 	Bus     string `yaml:"bus" doc:"Name of the bus it sits on."`
 	Address int    `yaml:"address" min:"0x70" max:"0x77" doc:"7-bit I2C address."`
+	Reset   string `yaml:"reset,omitempty" kind:"gpio" doc:"GPIO that is wired to the reset pin, low resets; muxes of one bus may share it. Leave out when there is none: then a chip behind the mux that holds the bus stops every outlet on it."`
 }
 
 // Expander is a chip whose pins drive relays.
@@ -97,6 +98,14 @@ type Meter struct {
 	Volts     Trim    `yaml:"volts" doc:"Calibration of the voltage."`
 	Amps      Trim    `yaml:"amps" doc:"Calibration of the current."`
 	Watts     Trim    `yaml:"watts" doc:"Calibration of the active power."`
+	Frozen    Frozen  `yaml:"frozen" doc:"When register words that stay the same to the last bit are a fault of the meter."`
+}
+
+// Frozen says when the words of a meter count as frozen.
+type Frozen struct {
+	Enabled   bool          `yaml:"enabled" doc:"Whether it is judged at all."`
+	After     time.Duration `yaml:"after" min:"5s" max:"10m" doc:"How long every read must give the same words; longer where a step of the chip is large beside the noise of what it measures."`
+	AboveAmps float64       `yaml:"above_amps" min:"0.01" max:"10" doc:"Least current in A: a meter at rest has nothing to say."`
 }
 
 // Trim is the calibration of one channel: true = gain x measured + offset.

@@ -249,6 +249,11 @@ outlets:
 
 	for name, tt := range map[string]struct{ text, want string }{
 		"empty":                {"", "empty file: want a configuration"},
+		"reset is enable line": {strings.Replace(muxed(0, 1), "bus: main}, {name: n", "bus: main, reset: GPIO17}, {name: n", 1) + "actuate: {enable_line: GPIO17}\n", "muxes[0].reset: GPIO17: want a line of its own: it is actuate.enable_line (line 4)"},
+		"reset of two buses": {strings.NewReplacer(
+			"khz: 400}]", "khz: 400}, {name: other, path: /dev/i2c-2, khz: 400}]", "bus: main}, {name: n, chip: pca9548, bus: main", "bus: main, reset: GPIO27}, {name: n, chip: pca9548, reset: GPIO27, bus: other",
+		).Replace(muxed(0, 1)), "muxes[1].reset: GPIO27: want a line for one bus: it resets a mux on bus main, too (line 4)"},
+		"frozen too soon":      {replace("chip: acs37800,", "chip: acs37800, frozen: {after: 1s},"), "outlets[0].meter.frozen.after: 1s: want a duration with its unit, 5s to 10m"},
 		"comment only":         {"# nothing\n", "empty file: want a configuration"},
 		"not a mapping":        {"- 1\n- 2\n", "a list: want keys and values (line 1)"},
 		"two documents":        {small + "---\nshed: s2\n", "several documents: want one (line 8)"},
@@ -363,8 +368,10 @@ func TestWarnings(t *testing.T) {
 	c := parsed(t, strings.Replace(small, `"mqtts://b:8883"`, `"mqtt://b:1883", require_ack: false`, 1)+
 		"clock: {source: trust}\nstatus: {listen: \"0.0.0.0:1\", allow_remote: true}\n")
 	c.Outlets[0].Limits.Overpower.Enabled = false
+	c.Outlets[0].Meter.Frozen.Enabled = false
+	c.Muxes = append(c.Muxes, config.Mux{Name: "m", Bus: "main"})
 	all := strings.Join(c.Warnings(), "\n")
-	for _, want := range []string{"enable_line", "plain MQTT", "clock.source", "no login", "require_ack", "overpower: disabled on outlet 1"} {
+	for _, want := range []string{"enable_line", "plain MQTT", "clock.source", "no login", "require_ack", "overpower: disabled on outlet 1", "meter.frozen: disabled on outlet 1", "mux m has no reset line"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("no warning about %s in:\n%s", want, all)
 		}

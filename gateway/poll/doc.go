@@ -19,7 +19,16 @@
 // A visitor is called for an outlet in every period, also while its meter is
 // not tried: an outlet whose meter died grows old in front of its visitor.
 //
-// # What a dead chip costs
+// # Frozen words
+//
+// A meter that stopped measuring goes on answering. Its register words are
+// compared from read to read: when all of them, volts and amperes at least, stay
+// the same to the last bit for the time that [Frozen] says while a current
+// flows, the reading is a fault ([ErrFrozen]) until a bit moves. A value that
+// merely repeats is none: how long words may honestly repeat depends on what one
+// bit of the chip is worth.
+//
+// # What a dead or slow chip costs
 //
 // A bus that hangs makes every transaction wait for a time-out. So after a
 // chip's last read failed, its further attempts share one tenth of the bus time
@@ -27,12 +36,27 @@
 // is tried once a second at most. Failures within one tick may take
 // [FailureBudget]; what is left untried then is tried in its next period.
 //
+// Chips that fail, and those whose reads take much longer than is usual on the
+// bus, are read after all others that are due, and only when they are likely to
+// be done before the next one is: a sound meter keeps its times. One that finds
+// no such gap waits for it, a slow one for 2 s and a failing one for 20 s at
+// most.
+//
 // # A dead bus
 //
-// When the last read of every chip on the line failed, and at least [DeadAfter]
-// in a row, the bus is at fault: [Line.Fault] tells, and the recovery hook is
-// called, at once and then after 1, 2, 4 … 30 s. Any chip that answers ends the
-// fault, and all others are tried again in their next period.
+// When three chips that were good fail one after the other, and so does the one
+// that answered last, it is the bus; likewise when the last read of every chip
+// failed, and at least [DeadAfter] in a row. The [Rung]s of the ladder are then
+// tried, one in each tick, the mildest first, and after each a chip is asked
+// whether it helped. When none did, the fault says what was tried and what came
+// of it, and the ladder is climbed again after 1, 2, 4 … 30 s. Any chip that
+// answers ends the fault, and all others are tried again in their next period.
+//
+// A bus that a rung freed may have hung on one chip, as when a part behind a mux
+// holds its line low. The first chip that did not answer is set aside for 1 s,
+// and for twice as long each time that the bus hangs on it again, up to 30 s:
+// the others are read meanwhile. [Line.Fault] names it until the bus has not hung
+// on it for a minute.
 //
 // # Caveats
 //

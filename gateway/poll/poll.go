@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 	"time"
 
 	"github.com/shedguard/shedguard"
@@ -23,10 +22,12 @@ const (
 	// FailureBudget is how much time failing reads may take in one tick.
 	FailureBudget = 250 * time.Millisecond
 
-	retryEvery     = time.Second // of a dead chip
-	retryShare     = 10          // failing chips get 1/retryShare of the time
-	firstRecovery  = time.Second // between two calls of the recovery hook
-	recoverMax     = 30 * time.Second
+	retryEvery     = time.Second           // of a dead chip
+	retryShare     = 10                    // failing chips get 1/retryShare of the time
+	slowFrom       = 5 * time.Millisecond  // a read that takes as long may be of a slow chip:
+	slowTimes      = 4                     // it is when others take less than a quarter of it
+	gapWithin      = 2 * time.Second       // how long a slow chip that would hold others up waits for a gap
+	deadWithin     = 20 * time.Second      // and one that fails
 	shortestPeriod = 20 * time.Millisecond // 50 Hz: one RMS window of the mains
 	longestPeriod  = time.Second           // 1 Hz
 	thermoMax      = 10 * time.Second
@@ -38,6 +39,9 @@ var (
 	ErrNotFinite = errors.New("reading is not finite")
 	// ErrNotTried comes before a meter was read for the first time.
 	ErrNotTried = errors.New("meter not read yet")
+	// ErrFrozen comes when the register words of a meter stay the same to the
+	// last bit while a current flows.
+	ErrFrozen = errors.New("register words are frozen")
 )
 
 // Meter measures one outlet.
@@ -59,16 +63,16 @@ type Point struct {
 	Every            time.Duration // period of the meter, 20 ms to 1 s
 	Thermometer      Thermometer   // nil where there is none
 	ThermometerEvery time.Duration // period of the thermometer, up to 10 s
+	Frozen           *Frozen       // when its words count as frozen; nil: never
 }
 
 // Options describe a line.
 type Options struct {
 	Name   string // of the bus, for reports
 	Points []Point
-	// Recover is called on the caller's goroutine of Tick when the bus is at
-	// fault: open it again, reset its muxes. It must return within a fraction
-	// of a second. Nil where nothing can be done.
-	Recover func() error
+	// Ladder is what may bring a bus back, the mildest first; empty where
+	// nothing can be done.
+	Ladder []Rung
 }
 
 // Sample is what is known of one outlet at one moment.
@@ -90,8 +94,14 @@ type Sample struct {
 
 // chip is the reading history of one chip.
 type chip struct {
-	fails int       // failed reads in a row
-	tried time.Time // when it was last tried
+	of    *task
+	fails int           // failed reads in a row
+	tried time.Time     // when it was last tried
+	took  time.Duration // the last read
+
+	strikes int       // how often the bus hung on it
+	hung    time.Time // when it did last
+	aside   time.Time // until when it is not tried because of that
 }
 
 type task struct {
@@ -102,43 +112,28 @@ type task struct {
 	thermo    chip
 	due       time.Time
 	thermoDue time.Time
+	was       time.Time // due, of the sample under way
+	sampled   time.Time // start of the tick in which it was read after the others
+	began     time.Time // of the read before
+	frozen    freeze
 }
 
 // Line polls the chips of one bus.
 type Line struct {
-	name    string
-	recover func() error
-	tasks   queue
-	all     []*task
-	chips   int // meters and thermometers
+	name  string
+	tasks queue
+	all   []*task
+	last  []*task // scratch of Tick: those that are read after the others
+	chips int     // meters and thermometers
 
 	scratch shedguard.Reading
 	failing int           // chips whose last read failed
 	streak  int           // failed reads in a row, whatever the chip
 	spent   time.Duration // on failures in this tick
 	gate    time.Time     // when the next attempt at a failing chip is allowed
-	fault   error
-	since   time.Time // of fault
-	heal    time.Time // when Recover is called again
-	backoff time.Duration
-
-	reads, errs, skipped, late, recoveries atomic.Uint64
-	readSum, readMax, lateSum, lateMax     atomic.Int64
-	samples                                atomic.Uint64
-	down                                   atomic.Int64
-}
-
-// Stats are counts since New.
-type Stats struct {
-	Reads      uint64 // reads that were tried, of meters and thermometers
-	Errors     uint64 // those that failed
-	Skipped    uint64 // periods in which a failing chip was not tried
-	Late       uint64 // samples that began more than half a period after they were due
-	Recoveries uint64 // calls of the recovery hook
-	Failing    int    // chips whose last read failed
-	// ReadMean and ReadMax are how long reads took; LateMean and LateMax how
-	// long after they were due meters were read.
-	ReadMean, ReadMax, LateMean, LateMax time.Duration
+	typical time.Duration // how long a good read takes
+	healer
+	counts
 }
 
 // New returns a line whose points are all due at once. It does no input or
@@ -152,7 +147,10 @@ func New(opts Options) (*Line, error) {
 	}
 	check(opts.Name != "", "name: required")
 	check(len(opts.Points) > 0, "points: want at least one")
-	l := &Line{name: opts.Name, recover: opts.Recover}
+	l := &Line{name: opts.Name, healer: healer{ladder: opts.Ladder}}
+	for i, r := range opts.Ladder {
+		check(r.Name != "" && r.Do != nil, "ladder[%d]: name and what to do: required", i)
+	}
 	seen := make(map[int]bool)
 	for i, p := range opts.Points {
 		check(p.Outlet >= 1 && p.Outlet <= shedguard.MaxOutlets, "points[%d]: outlet %d: want 1 to %d", i, p.Outlet, shedguard.MaxOutlets)
@@ -165,15 +163,20 @@ func New(opts Options) (*Line, error) {
 				"points[%d]: thermometer period %s: want %s to %s", i, p.ThermometerEvery, p.Every, thermoMax)
 			l.chips++
 		}
+		if f := p.Frozen; f != nil {
+			check(f.After >= frozenLeast, "points[%d]: frozen after %s: want %s or more", i, f.After, frozenLeast)
+			check(f.AboveAmps > 0, "points[%d]: frozen above %g A: want more than 0", i, f.AboveAmps)
+		}
 		l.chips++
 		t := &task{Point: p, place: i}
+		t.meter.of, t.thermo.of = t, t
 		t.sample = Sample{Err: ErrNotTried, Thermometer: p.Thermometer != nil, Reading: shedguard.Reading{Outlet: p.Outlet, Quality: shedguard.QualityStale}}
 		l.all = append(l.all, t)
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("line %q: %w", opts.Name, errors.Join(errs...))
 	}
-	l.tasks = append(queue(nil), l.all...)
+	l.tasks, l.last = append(queue(nil), l.all...), make([]*task, 0, len(l.all))
 	return l, nil
 }
 
@@ -192,36 +195,117 @@ func (l *Line) Outlets() []int {
 // Next is when the next outlet is due; the zero time before the first tick.
 func (l *Line) Next() time.Time { return l.tasks[0].due }
 
-// Fault is why the bus is at fault and since when, or nil. It is for the
-// goroutine of Tick.
-func (l *Line) Fault() (since time.Time, err error) { return l.since, l.fault }
-
 // Tick reads every chip that is due and visits each outlet that was, the one
-// that waited longest first. The sample is valid until visit returns.
+// that waited longest first; chips that fail or are slow come after all others.
+// The sample is valid until visit returns.
 func (l *Line) Tick(now func() time.Time, visit func(*Sample)) {
 	start := now()
-	l.spent = 0
+	l.spent, l.last = 0, l.last[:0]
 	for !l.tasks[0].due.After(start) {
 		t := l.tasks[0]
 		if t.due.IsZero() {
 			t.due, t.thermoDue = start, start
 		}
-		l.poll(t, now(), now)
 		// Not on the old grid when late: a bus that is too slow for its points
 		// is then used without gaps. Always after start: once a tick.
-		t.due = later(t.due.Add(t.Every), start.Add(1))
+		t.was, t.due = t.due, later(t.due.Add(t.Every), start.Add(1))
 		heap.Fix(&l.tasks, 0)
+		if l.lags(t, start) {
+			l.last = append(l.last, t)
+			continue
+		}
+		l.poll(t, now(), now, true, true)
 		visit(&t.sample)
+		l.doubt(now)
+	}
+	if len(l.last) > 0 {
+		l.laggards(start, now, visit)
 	}
 	l.judge(now)
 }
 
-// poll reads the chips of one outlet.
-func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
-	l.lateness(began.Sub(t.due), t.Every)
+// lags reports whether a task is to be read after the others: a chip that would
+// be tried now fails, or takes much longer than a chip on this bus does.
+func (l *Line) lags(t *task, at time.Time) bool {
+	return l.burden(&t.meter, at) > 0 || t.thermoToBeRead(at) && l.burden(&t.thermo, at) > 0
+}
+
+// burden is how long a failing or slow chip is likely to take if it is tried.
+func (l *Line) burden(c *chip, at time.Time) time.Duration {
+	switch {
+	case c.fails > 0 && c.ready(at) && !at.Before(l.gate):
+		return max(c.took, 1)
+	case c.fails == 0 && c.took >= slowFrom && c.took > slowTimes*l.typical:
+		return c.took
+	default:
+		return 0
+	}
+}
+
+// failing is a chip of the outlet whose last read failed, or nil.
+func (t *task) failing() *chip {
+	switch {
+	case t.meter.fails > 0:
+		return &t.meter
+	case t.thermo.fails > 0:
+		return &t.thermo
+	default:
+		return nil
+	}
+}
+
+func (t *task) thermoToBeRead(at time.Time) bool {
+	return t.Thermometer != nil && !t.thermoDue.After(at)
+}
+
+// laggards reads the outlets that would hold others up. A chip that would not
+// be done before the next sound one is due is left out, but not for long.
+func (l *Line) laggards(start time.Time, now func() time.Time, visit func(*Sample)) {
+	var next time.Time
+	for _, t := range l.all {
+		if (next.IsZero() || t.due.Before(next)) && !l.lags(t, start) {
+			next = t.due
+		}
+	}
+	// A slow chip lives and comes first, but now and then it leaves its place to
+	// one that fails.
+	for turn := range 3 {
+		for _, t := range l.last {
+			at := now()
+			c := t.failing()
+			mine := turn == 2 || turn == 1 && c == nil || turn == 0 && c != nil && at.Sub(c.tried) >= gapWithin
+			if !mine || t.sampled.Equal(start) {
+				continue
+			}
+			t.sampled = start
+			end := at
+			fits := func(c *chip) bool {
+				b := l.burden(c, at)
+				patience := gapWithin
+				if c.fails > 0 {
+					patience = deadWithin
+				}
+				if b > 0 && !next.IsZero() && end.Add(b).After(next) && at.Sub(c.tried) < patience {
+					l.skipped.Add(1)
+					return false
+				}
+				end = end.Add(b)
+				return true
+			}
+			thermo := t.thermoToBeRead(at) && fits(&t.thermo)
+			l.poll(t, at, now, fits(&t.meter), thermo)
+			visit(&t.sample)
+			l.doubt(now)
+		}
+	}
+}
+
+// poll reads the chips of one outlet, those that are asked for and due.
+func (l *Line) poll(t *task, began time.Time, now func() time.Time, meter, thermo bool) {
+	l.timing(began.Sub(t.was), t.Every)
 	s := &t.sample
 	s.Fresh = false
-	if t.Thermometer != nil && !t.thermoDue.After(began) && l.allowed(&t.thermo, began) {
+	if thermo && t.thermoToBeRead(began) && l.allowed(&t.thermo, began) {
 		t.thermoDue = later(t.thermoDue.Add(t.ThermometerEvery), began)
 		celsius, err := t.Thermometer.Read()
 		end := now()
@@ -234,13 +318,19 @@ func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
 		s.ThermometerErr = err
 		began = l.done(&t.thermo, began, end, err)
 	}
-	if l.allowed(&t.meter, began) {
+	if meter && l.allowed(&t.meter, began) {
+		l.steady(t, began)
 		r := &l.scratch // a local one would escape through the interface
 		*r = s.Reading
 		err := t.Meter.Read(r)
 		end := now()
 		if err == nil && !r.Finite() {
 			err = ErrNotFinite
+		}
+		began = l.done(&t.meter, began, end, err)
+		if err == nil {
+			// The chip answers, but does it measure?
+			err = l.melt(t, r, end)
 		}
 		if err == nil {
 			r.Outlet, r.At, r.Quality = t.Outlet, end, shedguard.QualityGood
@@ -250,7 +340,6 @@ func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
 			s.Reading, s.Fresh = *r, true
 		}
 		s.Err = err
-		began = l.done(&t.meter, began, end, err)
 	}
 	if !s.Fresh {
 		s.Reading.Quality = quality(s, began)
@@ -260,7 +349,7 @@ func (l *Line) poll(t *task, began time.Time, now func() time.Time) {
 // quality judges a reading that is not of this tick.
 func quality(s *Sample, now time.Time) shedguard.Quality {
 	switch {
-	case errors.Is(s.Err, ErrNotFinite):
+	case errors.Is(s.Err, ErrNotFinite), errors.Is(s.Err, ErrFrozen):
 		return shedguard.QualityFault
 	case s.Reading.Age(now) > StaleAfter:
 		return shedguard.QualityStale
@@ -273,7 +362,7 @@ func quality(s *Sample, now time.Time) shedguard.Quality {
 
 // allowed reports whether a chip may be tried now.
 func (l *Line) allowed(c *chip, now time.Time) bool {
-	ok := l.spent < FailureBudget
+	ok := l.spent < FailureBudget && !l.climbing && !now.Before(c.aside)
 	if ok && c.fails > 0 {
 		ok = !now.Before(l.gate) && c.ready(now) && l.waitedLongest(c, now)
 	}
@@ -284,7 +373,7 @@ func (l *Line) allowed(c *chip, now time.Time) bool {
 }
 
 func (c *chip) ready(now time.Time) bool {
-	return c.fails < DeadAfter || now.Sub(c.tried) >= retryEvery
+	return (c.fails < DeadAfter || now.Sub(c.tried) >= retryEvery) && !now.Before(c.aside)
 }
 
 // waitedLongest keeps the turns among failing chips fair: the gate opens for
@@ -309,18 +398,21 @@ func (l *Line) done(c *chip, began, end time.Time, err error) time.Time {
 	l.reads.Add(1)
 	l.readSum.Add(int64(took))
 	atomicMax(&l.readMax, int64(took))
-	c.tried = end
+	c.tried, c.took = end, took
 	if err == nil {
 		if c.fails > 0 {
 			c.fails = 0
 			l.failing--
 		}
-		if l.fault != nil {
-			l.revive()
+		if l.typical == 0 {
+			l.typical = took
 		}
+		l.typical += (took - l.typical) / 64
+		l.answered(c)
 		l.streak = 0
 	} else {
 		l.errs.Add(1)
+		l.missed(c, err)
 		if c.fails == 0 {
 			l.failing++
 		} else {
@@ -330,73 +422,8 @@ func (l *Line) done(c *chip, began, end time.Time, err error) time.Time {
 		l.streak++
 		l.spent += took
 	}
-	l.down.Store(int64(l.failing))
+	l.failed.Store(int64(l.failing))
 	return end
-}
-
-// judge decides at the end of a tick whether the bus is at fault.
-func (l *Line) judge(now func() time.Time) {
-	if l.failing < l.chips || l.streak < DeadAfter {
-		return
-	}
-	t := now()
-	if l.fault == nil {
-		l.fault, l.since = fmt.Errorf("bus %s: none of %d chips answers: %w", l.name, l.chips, l.all[0].sample.Err), t
-		l.heal, l.backoff = t, firstRecovery
-	}
-	if l.recover == nil || t.Before(l.heal) {
-		return
-	}
-	l.recoveries.Add(1)
-	err := l.recover()
-	if err != nil {
-		l.fault = fmt.Errorf("bus %s: none of %d chips answers: recover: %w", l.name, l.chips, err)
-	}
-	l.heal = now().Add(l.backoff)
-	l.backoff = min(2*l.backoff, recoverMax)
-	if err == nil {
-		l.gate = time.Time{} // see at once whether it helped
-	}
-}
-
-// revive ends a bus fault: every chip may be tried again.
-func (l *Line) revive() {
-	l.fault, l.since, l.gate = nil, time.Time{}, time.Time{}
-	for _, t := range l.all {
-		t.meter.fails, t.thermo.fails = min(t.meter.fails, 1), min(t.thermo.fails, 1)
-	}
-}
-
-func (l *Line) lateness(d, every time.Duration) {
-	l.samples.Add(1)
-	l.lateSum.Add(int64(d))
-	atomicMax(&l.lateMax, int64(d))
-	if d > every/2 {
-		l.late.Add(1)
-	}
-}
-
-// Stats returns the counts. Any goroutine may ask.
-func (l *Line) Stats() Stats {
-	s := Stats{
-		Reads: l.reads.Load(), Errors: l.errs.Load(), Skipped: l.skipped.Load(), Late: l.late.Load(),
-		Recoveries: l.recoveries.Load(), Failing: int(l.down.Load()),
-		ReadMax: time.Duration(l.readMax.Load()), LateMax: time.Duration(l.lateMax.Load()),
-	}
-	if s.Reads > 0 {
-		s.ReadMean = time.Duration(uint64(l.readSum.Load()) / s.Reads)
-	}
-	if n := l.samples.Load(); n > 0 {
-		s.LateMean = time.Duration(uint64(l.lateSum.Load()) / n)
-	}
-	return s
-}
-
-// atomicMax raises v to x; there is one writer.
-func atomicMax(v *atomic.Int64, x int64) {
-	if x > v.Load() {
-		v.Store(x)
-	}
 }
 
 func later(a, b time.Time) time.Time {

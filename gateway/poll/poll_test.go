@@ -59,9 +59,16 @@ func (t *thermometer) Read() (float64, error) {
 	return t.celsius, t.err
 }
 
+func ladder(do func() error) []poll.Rung {
+	if do == nil {
+		return nil
+	}
+	return []poll.Rung{{Name: "open the bus again", Do: do}}
+}
+
 func newLine(tb testing.TB, again func() error, points ...poll.Point) *poll.Line {
 	tb.Helper()
-	l, err := poll.New(poll.Options{Name: "main", Points: points, Recover: again})
+	l, err := poll.New(poll.Options{Name: "main", Points: points, Ladder: ladder(again)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -382,7 +389,7 @@ func TestLaws(t *testing.T) {
 				Every: time.Duration(rapid.IntRange(20, 1000).Draw(t, "every")) * time.Millisecond,
 			})
 		}
-		l, err := poll.New(poll.Options{Name: "main", Points: points, Recover: func() error { return nil }})
+		l, err := poll.New(poll.Options{Name: "main", Points: points, Ladder: ladder(func() error { return nil })})
 		if err != nil {
 			t.Fatal(err)
 		}

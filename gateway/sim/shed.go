@@ -17,7 +17,8 @@ import (
 // The wiring of the simulated shed, as its configuration names it.
 const (
 	BusName         = "sim"
-	RelayAddress    = 0x20 // MCP23017, outlet n on pin n-1
+	ResetLine       = "SIM_RESET" // of both muxes
+	RelayAddress    = 0x20        // MCP23017, outlet n on pin n-1
 	SirenPin        = 14
 	LampPin         = 15
 	FirstMux        = 0x70 // outlets 1 to 6 on ports 0 to 5
@@ -58,6 +59,7 @@ type Shed struct {
 	Bus      *chips.Bus
 	Expander *chips.MCP23017
 
+	muxes  [2]*chips.PCA9548
 	script Script
 	speed  float64
 
@@ -102,15 +104,15 @@ func New(opts Options) (*Shed, error) {
 		s.speed = 1
 	}
 	s.Bus.Attach(RelayAddress, expander)
-	muxes := [2]*chips.PCA9548{chips.NewPCA9548(), chips.NewPCA9548()}
-	s.Bus.Attach(FirstMux, muxes[0])
-	s.Bus.Attach(SecondMux, muxes[1])
+	s.muxes = [2]*chips.PCA9548{chips.NewPCA9548(), chips.NewPCA9548()}
+	s.Bus.Attach(FirstMux, s.muxes[0])
+	s.Bus.Attach(SecondMux, s.muxes[1])
 	for i := range s.outlets {
 		o := &s.outlets[i]
 		side, port := i/perMux, i%perMux
 		o.meter, o.probe, o.temp = chips.NewACS37800(chips.MainsBoard()), chips.NewTMP102(), ambientCelsius
-		o.wire = muxes[side].Attach(port, uint16(FirstMeter+side), o.meter)
-		muxes[side].Attach(port, uint16(FirstSocket+side), o.probe)
+		o.wire = s.muxes[side].Attach(port, uint16(FirstMeter+side), o.meter)
+		s.muxes[side].Attach(port, uint16(FirstSocket+side), o.probe)
 	}
 	s.Step(0)
 	return s, nil
@@ -260,6 +262,22 @@ func (s *Shed) Out(l gpio.Level) error {
 	defer s.mu.Unlock()
 	if !s.enabled || l != s.enable {
 		s.enabled, s.enable, s.edge = true, l, s.since
+	}
+	return nil
+}
+
+// MuxReset is the line on the reset pins of both muxes.
+func (s *Shed) MuxReset() *MuxReset { return &MuxReset{shed: s} }
+
+// MuxReset resets the muxes of a shed while it is low.
+type MuxReset struct{ shed *Shed }
+
+// Out drives the line.
+func (r *MuxReset) Out(l gpio.Level) error {
+	if l == gpio.Low {
+		for _, m := range r.shed.muxes {
+			m.Reset()
+		}
 	}
 	return nil
 }

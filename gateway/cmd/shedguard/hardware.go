@@ -15,6 +15,7 @@ import (
 	"periph.io/x/conn/v3/physic"
 	"periph.io/x/host/v3"
 
+	"github.com/shedguard/shedguard/gateway/board"
 	"github.com/shedguard/shedguard/gateway/config"
 )
 
@@ -25,10 +26,12 @@ const i2cTimeout = 0x0702
 // busTimeout bounds one transaction where the adapter's driver heeds it.
 const busTimeout = 5 // × 10 ms
 
-// hardware is the box: its buses by name, and the enable line.
+// hardware is the box: its buses by name, the enable line, and the reset lines
+// of muxes.
 type hardware struct {
 	all    map[string]*bus
 	enable gpio.PinOut
+	resets map[string]board.Line
 }
 
 // bus is an open I²C bus that can be opened again under those who use it.
@@ -45,7 +48,7 @@ func openHardware(cfg *config.Config, log *slog.Logger) (_ *hardware, err error)
 	if _, err := host.Init(); err != nil {
 		return nil, fmt.Errorf("find the box's hardware: %w", err)
 	}
-	h := &hardware{all: make(map[string]*bus)}
+	h := &hardware{all: make(map[string]*bus), resets: make(map[string]board.Line)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, h.close())
@@ -63,6 +66,19 @@ func openHardware(cfg *config.Config, log *slog.Logger) (_ *hardware, err error)
 		if err := boundTransactions(b.Path); err != nil {
 			log.Warn("bus transactions are not bounded to 50 ms", "bus", b.Name, "err", err)
 		}
+	}
+	for i, m := range cfg.Muxes {
+		if m.Reset == "" || h.resets[m.Reset] != nil {
+			continue
+		}
+		pin := gpioreg.ByName(m.Reset)
+		if pin == nil {
+			return nil, fmt.Errorf("muxes[%d].reset: %s: no such pin on this box", i, m.Reset)
+		}
+		if err := pin.Out(gpio.High); err != nil { // no reset
+			return nil, fmt.Errorf("muxes[%d].reset: %s: %w", i, m.Reset, err)
+		}
+		h.resets[m.Reset] = pin
 	}
 	if name := cfg.Actuate.EnableLine; name != "" {
 		pin := gpioreg.ByName(name)

@@ -59,7 +59,7 @@ func (c *runCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
-	opts := app.Options{Config: cfg, Buses: hw.buses(), Recover: hw.reopen}
+	opts := app.Options{Config: cfg, Buses: hw.buses(), Recover: hw.reopen, Resets: hw.resets}
 	if hw.enable != nil {
 		opts.EnableLine = hw.enable
 	}
@@ -155,7 +155,7 @@ func (c *runCmd) simulate(e *env) error {
 	ctx, stop := context.WithCancel(e.ctx)
 	var physics sync.WaitGroup
 	physics.Go(func() { _ = shed.Run(ctx) }) // ends with the context, never otherwise
-	err = serve(e, &app.Options{Config: cfg, Buses: map[string]i2c.Bus{sim.BusName: shed.Bus}, EnableLine: shed})
+	err = serve(e, &app.Options{Config: cfg, Buses: map[string]i2c.Bus{sim.BusName: shed.Bus}, EnableLine: shed, Resets: map[string]board.Line{sim.ResetLine: shed.MuxReset()}})
 	stop()
 	physics.Wait()
 	return errors.Join(err, closeBoard())
@@ -254,5 +254,14 @@ func (c *openCmd) Run(e *env) error {
 	if herr != nil {
 		return errors.Join(fmt.Errorf("open: %w", herr), err)
 	}
-	return errors.Join(board.OpenRelays(cfg, hw.buses()), hw.close(), err)
+	oerr := board.OpenRelays(cfg, hw.buses())
+	if oerr != nil && len(hw.resets) > 0 {
+		// A chip behind a mux may hold the bus of the relays.
+		if rerr := board.ResetMuxes(cfg, hw.resets); rerr != nil {
+			oerr = errors.Join(oerr, rerr)
+		} else {
+			oerr = board.OpenRelays(cfg, hw.buses())
+		}
+	}
+	return errors.Join(oerr, hw.close(), err)
 }
