@@ -148,9 +148,11 @@ const (
 	admAfterBoot = 0x3F35
 )
 
-// ADM1272 is the model of a hot-swap controller and power monitor on PMBus. It
-// only monitors: its output stays on, and its alert pins are left out.
+// ADM1272 is the model of a hot-swap controller and power monitor on PMBus, or of
+// one of its sisters. It only monitors: its output stays on, and its alert pins
+// are left out.
 type ADM1272 struct {
+	part admPart
 	addr byte
 	ohms float64
 
@@ -165,12 +167,55 @@ type ADM1272 struct {
 	buf                  [33]byte
 }
 
+// admPart is what the members of the family differ in: counts a volt, an ampere at
+// 1 mΩ and a watt, in the lower and the upper range, and counts without current.
+type admPart struct {
+	model        string
+	boot         uint16 // configuration after power-on
+	narrow       bool   // which is one byte
+	volts        [2]float64
+	amps         [2]float64
+	watts        [4]float64 // of upper range of the current, of the voltage
+	zero, freeze float64    // of current, of temperature
+}
+
 var _ Chip = (*ADM1272)(nil)
 
 // NewADM1272 returns a monitor at a shunt of that resistance, after power-on: it
 // has measured nothing. The address is part of its packet error codes.
 func NewADM1272(addr uint16, shuntOhms float64) *ADM1272 {
-	c := &ADM1272{addr: byte(addr), ohms: shuntOhms, celsius: 25}
+	// 60 V, or 100 V, end at 4095; 15 mV, or 30 mV, end 2047 above the middle.
+	return newADM(addr, shuntOhms, admPart{
+		model: "ADM1272-A1", boot: admAfterBoot, volts: [2]float64{67.70, 40.62}, amps: [2]float64{132.6, 66.3},
+		watts: [4]float64{35.12, 21.071, 17.561, 10.535}, zero: admZeroIout, freeze: 3187.1,
+	})
+}
+
+// NewADM1275 returns a monitor of 6 or 20 V that measures no power.
+func NewADM1275(addr uint16, shuntOhms float64) *ADM1272 {
+	return newADM(addr, shuntOhms, admPart{
+		model: "ADM1275-1", narrow: true, volts: [2]float64{672, 191.99}, amps: [2]float64{80.7, 80.7}, zero: 2047.5,
+	})
+}
+
+// NewADM1276 returns a monitor of 6 or 20 V.
+func NewADM1276(addr uint16, shuntOhms float64) *ADM1272 {
+	return newADM(addr, shuntOhms, admPart{
+		model: "ADM1276-3", narrow: true, volts: [2]float64{672, 191.99}, amps: [2]float64{80.7, 80.7},
+		watts: [4]float64{211.5, 60.43, 211.5, 60.43}, zero: 2047.5,
+	})
+}
+
+// NewADM1278 returns a monitor of 20 V.
+func NewADM1278(addr uint16, shuntOhms float64) *ADM1272 {
+	return newADM(addr, shuntOhms, admPart{
+		model: "ADM1278-1", boot: admVinOn, volts: [2]float64{195.99, 195.99}, amps: [2]float64{80, 80},
+		watts: [4]float64{61.23, 61.23, 61.23, 61.23}, zero: 2047.5, freeze: 3188,
+	})
+}
+
+func newADM(addr uint16, shuntOhms float64, part admPart) *ADM1272 {
+	c := &ADM1272{part: part, addr: byte(addr), ohms: shuntOhms, celsius: 25}
 	c.Reset()
 	return c
 }
@@ -205,32 +250,26 @@ func (c *ADM1272) convert() {
 	if c.frozen || c.control&1 == 0 {
 		return
 	}
-	// Steps of the ADC: 60 V, or 100 V, end at 4095; 15 mV, or 30 mV, end 2047
-	// above the middle.
-	perVolt, perAmp := 67.70, 132.6*c.ohms*1000
-	perWatt := 35.12
-	if c.config&admWide30mV != 0 {
-		perAmp = 66.3 * c.ohms * 1000
-		perWatt = 17.561
-	}
+	ranges := [2]int{} // of the voltage, of the current
 	if c.config&admWide100V != 0 {
-		perVolt = 40.62
-		perWatt = 21.071
-		if c.config&admWide30mV != 0 {
-			perWatt = 10.535
-		}
+		ranges[0] = 1
 	}
+	if c.config&admWide30mV != 0 && !c.part.narrow {
+		ranges[1] = 1
+	}
+	perVolt, perAmp := c.part.volts[ranges[0]], c.part.amps[ranges[1]]*c.ohms*1000
+	perWatt := c.part.watts[2*ranges[1]+ranges[0]]
 	clip := func(x float64) uint16 { return uint16(clamp(x, 0, admTopOfADC)) }
-	c.iout = clip(admZeroIout + zero(c.amps)*perAmp)
+	c.iout = clip(c.part.zero + zero(c.amps)*perAmp)
 	c.vin, c.vout, c.temp = 0, 0, 0
-	if c.config&admVinOn != 0 {
+	if c.config&admVinOn != 0 || c.part.narrow {
 		c.vin = clip(c.volts * perVolt)
 	}
 	if c.config&admVoutOn != 0 {
 		c.vout = clip(c.volts * perVolt)
 	}
-	if c.config&admTempOn != 0 {
-		c.temp = clip(zero(c.celsius)*4.2 + 3187.1)
+	if c.config&admTempOn != 0 && c.part.freeze != 0 {
+		c.temp = clip(zero(c.celsius)*4.2 + c.part.freeze)
 	}
 	c.pin = uint16(int16(clamp(c.volts*c.amps*perWatt*c.ohms*1000, math.MinInt16, math.MaxInt16)))
 	if c.iout > c.warn {
@@ -250,21 +289,31 @@ func zero(x float64) float64 {
 func (c *ADM1272) Tx(w, r []byte) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return smbus(c, c.addr, &c.buf, adm1272Width, w, r)
+	return smbus(c, c.addr, &c.buf, c.width, w, r)
 }
 
-// adm1272Width returns how many bytes a command is written with, −1 for none
-// that is written.
-func adm1272Width(command byte) int {
+// width returns how many bytes a command is written with, −1 for none that is
+// written.
+func (c *ADM1272) width(command byte) int {
 	switch command {
 	case admClear:
 		return 0
 	case admOperation, admControl:
 		return 1
-	case admWarn, admConfig:
+	case admConfig:
+		return c.wide()
+	case admWarn:
 		return 2
 	}
 	return -1
+}
+
+// wide is how many bytes the configuration has.
+func (c *ADM1272) wide() int {
+	if c.part.narrow {
+		return 1
+	}
+	return 2
 }
 
 func (c *ADM1272) fetch(command byte, data *[33]byte) int {
@@ -281,7 +330,7 @@ func (c *ADM1272) fetch(command byte, data *[33]byte) int {
 	case admControl:
 		return little(data, uint16(c.control), 1)
 	case admConfig:
-		return little(data, c.config, 2)
+		return little(data, c.config, c.wide())
 	case admWarn:
 		return little(data, c.warn, 2)
 	case admStatusByte:
@@ -307,7 +356,7 @@ func (c *ADM1272) fetch(command byte, data *[33]byte) int {
 	case admMaker:
 		return block(data, "ADI")
 	case admModel:
-		return block(data, "ADM1272-A1")
+		return block(data, c.part.model)
 	}
 	return 0
 }
@@ -326,7 +375,10 @@ func (c *ADM1272) put(command byte, data []byte) bool {
 		if c.control&1 != 0 {
 			return false // only while it does not convert
 		}
-		c.config = uint16(data[0]) | uint16(data[1])<<8
+		c.config = 0
+		for i, b := range data {
+			c.config |= uint16(b) << (8 * i)
+		}
 	}
 	c.convert()
 	return true
@@ -340,7 +392,7 @@ func (c *ADM1272) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.vin, c.vout, c.iout, c.pin, c.temp = 0, 0, 0, 0, 0
-	c.config, c.warn = admAfterBoot, admNoLimit
+	c.config, c.warn = c.part.boot, admNoLimit
 	c.control, c.operation = 1, 0x80
 	c.statusIout, c.cml = 0, 0
 }
