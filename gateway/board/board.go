@@ -68,9 +68,10 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Boa
 		return mux.Port(*p.Port), nil
 	}
 	points := map[string][]poll.Point{}
+	chips := map[spot]*chip{}
 	for i := range cfg.Outlets {
 		o := &cfg.Outlets[i]
-		point, err := newPoint(o, &cfg.Poll, at)
+		point, err := newPoint(o, &cfg.Poll, at, chips)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
 			continue
@@ -99,14 +100,34 @@ func (b *Board) Polls() []poll.Options { return slices.Clone(b.polls) }
 // Relays returns the outputs.
 func (b *Board) Relays() actuate.Options { return b.relays }
 
-// newPoint makes the drivers of one outlet.
-func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus, error)) (poll.Point, error) {
+// spot is where a chip is.
+type spot struct {
+	bus, mux      string
+	port, address int
+}
+
+// newPoint makes the drivers of one outlet. Outlets that name one chip share its
+// driver.
+func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus, error), chips map[spot]*chip) (poll.Point, error) {
 	bus, err := at(&o.Meter.Place)
 	if err != nil {
 		return poll.Point{}, fmt.Errorf("meter: %w", err)
 	}
-	m := &meter{outlet: o.Number, bus: bus, of: &o.Meter}
+	where := spot{bus: o.Meter.Bus, mux: o.Meter.Mux, address: o.Meter.Address}
+	if o.Meter.Port != nil {
+		where.port = *o.Meter.Port
+	}
+	c := chips[where]
+	if c == nil {
+		c = &chip{bus: bus}
+		chips[where] = c
+	}
+	m := &meter{outlet: o.Number, chip: c, place: len(c.outlets)}
+	c.outlets = append(c.outlets, o)
 	every := time.Second / time.Duration(p.Hz)
+	if o.Meter.Every > 0 {
+		every = o.Meter.Every
+	}
 	point := poll.Point{Outlet: o.Number, Meter: m, Every: every}
 	if f := &o.Meter.Frozen; f.Enabled {
 		point.Frozen = &poll.Frozen{After: f.After, AboveAmps: f.AboveAmps}

@@ -10,10 +10,7 @@ import (
 	"periph.io/x/conn/v3/physic"
 
 	"github.com/shedguard/shedguard"
-	"github.com/shedguard/shedguard/drivers/acs37800"
 	"github.com/shedguard/shedguard/drivers/adm1272"
-	"github.com/shedguard/shedguard/drivers/ina219"
-	"github.com/shedguard/shedguard/drivers/ina226"
 	"github.com/shedguard/shedguard/drivers/lm75"
 	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/config"
@@ -23,19 +20,35 @@ import (
 // long enough: what its registers hold is not of the outlet.
 var ErrSettling = errors.New("first measurement not complete")
 
-// meter is a meter as poll reads it. Its driver is made by the first read that
-// reaches the chip, and anew when the chip lost its configuration.
+// meter is one outlet of a chip as poll reads it.
 type meter struct {
 	outlet int
-	bus    i2c.Bus
-	of     *config.Meter
-	sensor sensor
-	ready  time.Time // of the first measurement since the chip was set up
+	chip   *chip
+	place  int // in chip.outlets
 }
 
-// sensor is the driver of a meter behind one call.
+// Read fills r. On an error r is left as it was.
+func (m *meter) Read(r *shedguard.Reading) error {
+	if err := m.chip.read(m.place, r); err != nil {
+		return fmt.Errorf("outlet %d: meter: %w", m.outlet, err)
+	}
+	return nil
+}
+
+// chip is a chip that measures one outlet, or several. Its driver is made by the
+// first read that reaches the chip, and anew when the chip lost its
+// configuration.
+type chip struct {
+	bus     i2c.Bus
+	outlets []*config.Outlet
+	sensor  sensor
+	ready   time.Time // of the first measurement since the chip was set up
+}
+
+// sensor is the driver of a chip behind one call.
 type sensor struct {
-	read func(r *shedguard.Reading) error
+	// read fills r with what the chip says of the outlet at that place.
+	read func(place int, r *shedguard.Reading) error
 	// lost is the error of a chip that must be set up again; nil where there is
 	// nothing to set up.
 	lost error
@@ -43,121 +56,61 @@ type sensor struct {
 	window time.Duration
 }
 
-// Read fills r. On an error r is left as it was.
-func (m *meter) Read(r *shedguard.Reading) error {
-	if m.sensor.read == nil {
-		s, err := newSensor(m.bus, m.of)
+func (c *chip) read(place int, r *shedguard.Reading) error {
+	if c.sensor.read == nil {
+		s, err := newSensor(c.bus, c.outlets)
 		if err != nil {
-			return fmt.Errorf("outlet %d: meter: set up: %w", m.outlet, err)
+			return fmt.Errorf("set up: %w", err)
 		}
-		m.sensor = s
+		c.sensor = s
 		if s.window > 0 {
-			m.ready = time.Now().Add(s.window)
+			c.ready = time.Now().Add(s.window)
 		}
 	}
-	if !m.ready.IsZero() {
-		if time.Now().Before(m.ready) {
-			return fmt.Errorf("outlet %d: meter: %w", m.outlet, ErrSettling)
+	if !c.ready.IsZero() {
+		if time.Now().Before(c.ready) {
+			return ErrSettling
 		}
-		m.ready = time.Time{}
+		c.ready = time.Time{}
 	}
-	err := m.sensor.read(r)
-	if err == nil {
-		return nil
+	err := c.sensor.read(place, r)
+	if err != nil && c.sensor.lost != nil && errors.Is(err, c.sensor.lost) {
+		c.sensor.read = nil
 	}
-	if m.sensor.lost != nil && errors.Is(err, m.sensor.lost) {
-		m.sensor.read = nil
-	}
-	return fmt.Errorf("outlet %d: meter: %w", m.outlet, err)
+	return err
 }
 
-// newSensor makes the driver of a meter.
-func newSensor(bus i2c.Bus, m *config.Meter) (sensor, error) {
-	switch m.Chip {
+// newSensor makes the driver of the chip that measures the outlets.
+func newSensor(bus i2c.Bus, outlets []*config.Outlet) (sensor, error) {
+	o := outlets[0]
+	switch o.Meter.Chip {
 	case "acs37800":
-		dev, err := acs37800.New(bus, &acs37800.Opts{
-			Addr: address(m.Address), RangeAmps: m.RangeAmps, Divider: m.Divider,
-			Volts: acs37800.Trim(m.Volts), Amps: acs37800.Trim(m.Amps), Watts: acs37800.Trim(m.Watts),
-		})
-		if err != nil {
-			return sensor{}, err
-		}
-		var got acs37800.Measurement
-		return sensor{read: func(r *shedguard.Reading) error {
-			if err := dev.Sense(&got); err != nil {
-				return err
-			}
-			r.Volts, r.Amps, r.Watts = volts(got.Volts), amps(got.Amps), watts(got.Watts)
-			r.PowerFactor, r.Hertz, r.Raw = got.PowerFactor, 0, got.Raw // the chip does not give the frequency
-			return nil
-		}}, nil
+		return newACS37800(bus, &o.Meter)
+	case "ade7953":
+		return newADE7953(bus, outlets)
 	case "adm1272":
-		opts := *adm1272.DefaultOpts()
-		opts.Addr, opts.Shunt = address(m.Address), shunt(m)
-		dev, err := adm1272.New(bus, &opts)
-		if err != nil {
-			return sensor{}, err
-		}
-		var got adm1272.Measurement
-		return sensor{lost: adm1272.ErrReset, read: func(r *shedguard.Reading) error {
-			if err := dev.Sense(&got); err != nil {
-				return err
-			}
-			direct(r, m, volts(got.Volts), amps(got.Amps))
-			r.Raw = [3]uint32{uint32(got.Raw[0]), uint32(got.Raw[1]), 0}
-			return nil
-		}}, nil
+		return newHotSwap(bus, o, adm1272.ADM1272)
+	case "adm1275":
+		return newHotSwap(bus, o, adm1272.ADM1275)
+	case "adm1276":
+		return newHotSwap(bus, o, adm1272.ADM1276)
+	case "adm1278":
+		return newHotSwap(bus, o, adm1272.ADM1278)
+	case "ads1115":
+		return newADS1115(bus, &o.Meter)
 	case "ina219":
-		opts := *ina219.DefaultOpts()
-		opts.Addr, opts.Shunt = address(m.Address), shunt(m)
-		dev, err := ina219.New(bus, &opts)
-		if err != nil {
-			return sensor{}, err
-		}
-		var got ina219.Measurement
-		return sensor{lost: ina219.ErrReset, window: dev.Window(), read: func(r *shedguard.Reading) error {
-			if err := dev.Sense(&got); err != nil {
-				return err
-			}
-			direct(r, m, volts(got.Volts), amps(got.Amps))
-			r.Raw = [3]uint32{uint32(got.Raw[0]), uint32(got.Raw[1]), 0}
-			return nil
-		}}, nil
+		return newINA219(bus, o)
 	case "ina226":
-		opts := *ina226.DefaultOpts()
-		opts.Addr, opts.Shunt = address(m.Address), shunt(m)
-		dev, err := ina226.New(bus, &opts)
-		if err != nil {
-			return sensor{}, err
-		}
-		var got ina226.Measurement
-		return sensor{lost: ina226.ErrReset, window: dev.Window(), read: func(r *shedguard.Reading) error {
-			if err := dev.Sense(&got); err != nil {
-				return err
-			}
-			direct(r, m, volts(got.Volts), amps(got.Amps))
-			r.Raw = [3]uint32{uint32(got.Raw[0]), uint32(got.Raw[1]), 0}
-			return nil
-		}}, nil
+		return newINA226(bus, o)
+	case "ina228":
+		return newINA228(bus, o)
+	case "ina3221":
+		return newINA3221(bus, outlets)
+	case "max34451":
+		return newMAX34451(bus, outlets)
 	default:
-		return sensor{}, fmt.Errorf("%s: no driver for meters", m.Chip)
+		return sensor{}, fmt.Errorf("%s: no driver for meters", o.Meter.Chip)
 	}
-}
-
-// direct fills r with direct current, calibrated: power is volts times amps,
-// because the power registers of these chips err by a share of full scale.
-func direct(r *shedguard.Reading, m *config.Meter, v, i float64) {
-	r.Volts, r.Amps = m.Volts.Gain*v+m.Volts.Offset, m.Amps.Gain*i+m.Amps.Offset
-	r.Watts = m.Watts.Gain*r.Volts*r.Amps + m.Watts.Offset
-	r.PowerFactor, r.Hertz = 1, 0
-}
-
-func volts(v physic.ElectricPotential) float64 { return float64(v) / float64(physic.Volt) }
-func amps(a physic.ElectricCurrent) float64    { return float64(a) / float64(physic.Ampere) }
-func watts(w physic.Power) float64             { return float64(w) / float64(physic.Watt) }
-
-func shunt(m *config.Meter) physic.ElectricResistance {
-	return physic.ElectricResistance(m.ShuntOhms * float64(physic.Ohm))
 }
 
 // thermometer is a thermometer as poll reads it. The chip is set up by the first

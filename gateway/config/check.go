@@ -86,6 +86,7 @@ func (c *Config) check(lines *index, found Faults) Faults {
 	k.names(c)
 	k.resets(c)
 	k.addresses(c)
+	k.shared(c)
 	k.outputs(c)
 	k.outlets(c)
 	k.plan(c)
@@ -155,21 +156,26 @@ func (c *checker) resets(cfg *Config) {
 
 // chip is one chip of the configuration, wherever it stands in it.
 type chip struct {
-	path  string
-	what  string
-	place Place
+	path   string
+	what   string
+	place  Place
+	serves string // the part, where one chip serves several outlets
 }
 
 func (c *Config) chips() []chip {
 	var chips []chip
 	for i, r := range c.Relays {
-		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, Place{Bus: r.Bus, Address: r.Address}})
+		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, Place{Bus: r.Bus, Address: r.Address}, ""})
 	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]
-		chips = append(chips, chip{fmt.Sprintf("outlets[%d].meter", i), fmt.Sprintf("meter of outlet %d", o.Number), o.Meter.Place})
+		meter := chip{fmt.Sprintf("outlets[%d].meter", i), fmt.Sprintf("meter of outlet %d", o.Number), o.Meter.Place, ""}
+		if serves(o.Meter.Chip) {
+			meter.serves = o.Meter.Chip
+		}
+		chips = append(chips, meter)
 		if o.Thermometer != nil {
-			chips = append(chips, chip{fmt.Sprintf("outlets[%d].thermometer", i), fmt.Sprintf("thermometer of outlet %d", o.Number), o.Thermometer.Place})
+			chips = append(chips, chip{fmt.Sprintf("outlets[%d].thermometer", i), fmt.Sprintf("thermometer of outlet %d", o.Number), o.Thermometer.Place, ""})
 		}
 	}
 	return chips
@@ -183,6 +189,7 @@ func (c *checker) addresses(cfg *Config) {
 		bus, mux string
 		port     int
 		what     string
+		serves   string
 	}
 	taken := map[int][]spot{}
 	claim := func(path string, address int, s spot) {
@@ -192,6 +199,9 @@ func (c *checker) addresses(cfg *Config) {
 		for _, other := range taken[address] {
 			if other.bus != s.bus {
 				continue
+			}
+			if s.serves != "" && other.serves == s.serves && other.mux == s.mux && other.port == s.port {
+				return // one chip
 			}
 			// Behind one mux only one port is joined at a time.
 			if other.mux != "" && other.mux == s.mux && other.port != s.port {
@@ -205,7 +215,7 @@ func (c *checker) addresses(cfg *Config) {
 	}
 	for i, m := range cfg.Muxes {
 		onBus[m.Name] = m.Bus
-		claim(fmt.Sprintf("muxes[%d]", i), m.Address, spot{m.Bus, "", 0, "mux " + m.Name})
+		claim(fmt.Sprintf("muxes[%d]", i), m.Address, spot{m.Bus, "", 0, "mux " + m.Name, ""})
 	}
 	for _, chip := range cfg.chips() {
 		p := chip.place
@@ -219,12 +229,12 @@ func (c *checker) addresses(cfg *Config) {
 			c.fault(chip.path+".port", strconv.Itoa(*p.Port), "no port without a mux")
 		case p.Bus != "":
 			c.reference(chip.path+".bus", p.Bus, "buses", busNames(cfg))
-			claim(chip.path, p.Address, spot{p.Bus, "", 0, chip.what})
+			claim(chip.path, p.Address, spot{p.Bus, "", 0, chip.what, chip.serves})
 		case p.Port == nil:
 			c.fault(chip.path+".port", "", "a whole number, 0 to 7")
 		default:
 			c.reference(chip.path+".mux", p.Mux, "muxes", muxNames(cfg))
-			claim(chip.path, p.Address, spot{onBus[p.Mux], p.Mux, *p.Port, chip.what})
+			claim(chip.path, p.Address, spot{onBus[p.Mux], p.Mux, *p.Port, chip.what, chip.serves})
 		}
 	}
 }
@@ -291,65 +301,11 @@ func (c *checker) outlets(cfg *Config) {
 		}
 		if o.Meter.Chip != "" {
 			c.wiring(at+".meter", &o.Meter)
-		}
-		if o.Meter.RangeAmps != 0 && o.RatingAmps > 0 {
-			// The part must see what counts as a short circuit; it clips at 1.19 x range.
-			if need := o.RatingAmps * o.Limits.ShortCircuit.TimesRating; o.Limits.ShortCircuit.Enabled && need > 1.1*float64(o.Meter.RangeAmps) {
-				c.fault(at+".meter.range_amps", strconv.Itoa(o.Meter.RangeAmps),
-					fmt.Sprintf("a range that can measure a short circuit of %g A (%g x rating_amps)", need, o.Limits.ShortCircuit.TimesRating))
-			}
+			c.reach(at, o)
 		}
 		c.rules(at, o)
 		if t := o.Limits.OverTemperature; t.Enabled && o.Thermometer == nil {
 			c.fault(at+".limits.over_temperature.enabled", "true", "false where there is no thermometer")
-		}
-	}
-}
-
-// wiring checks that a meter's board is described as its chip needs, and no
-// further: a value that another chip would use is a mistake about the part.
-func (c *checker) wiring(at string, m *Meter) {
-	hall := m.Chip == "acs37800"
-	for _, v := range []struct {
-		key   string
-		given bool
-		value float64
-		needs bool
-	}{
-		{"range_amps", m.RangeAmps != 0, float64(m.RangeAmps), hall},
-		{"divider", m.Divider != 0, m.Divider, hall},
-		{"shunt_ohms", m.ShuntOhms != 0, m.ShuntOhms, !hall},
-	} {
-		switch {
-		case v.needs && !v.given:
-			c.fault(at+"."+v.key, "", "a value: the "+m.Chip+" of this board needs it")
-		case v.given && !v.needs:
-			c.fault(at+"."+v.key, strconv.FormatFloat(v.value, 'g', -1, 64), "left out: the "+m.Chip+" has no use for it")
-		}
-	}
-}
-
-// Bits on the bus of one reading: three registers of four bytes from the meter,
-// each start, address, register, repeated start, address, data, stop, and the
-// byte that selects the port.
-const (
-	readingBits  = 3*(3+9*7) + 2 + 9*2
-	mostOfTheBus = 0.9
-)
-
-// plan checks that the buses carry the readings that are asked for.
-func (c *checker) plan(cfg *Config) {
-	outlets := map[string]int{}
-	for i := range cfg.Outlets {
-		outlets[cfg.BusOf(&cfg.Outlets[i].Meter.Place)]++
-	}
-	for _, b := range cfg.Buses {
-		n := outlets[b.Name]
-		if n == 0 || b.KHz == 0 || cfg.Poll.Hz == 0 {
-			continue
-		}
-		if most := int(mostOfTheBus * float64(b.KHz) * 1000 / float64(n*readingBits)); cfg.Poll.Hz > most {
-			c.fault("poll.hz", strconv.Itoa(cfg.Poll.Hz), fmt.Sprintf("at most %d for %d meters on bus %s at %d kHz", most, n, b.Name, b.KHz))
 		}
 	}
 }
@@ -426,6 +382,10 @@ func (c *Config) warnings() []string {
 		o := &c.Outlets[i]
 		if !o.Meter.Frozen.Enabled {
 			warnings = append(warnings, fmt.Sprintf("outlets[%d].meter.frozen: disabled on outlet %d", i, o.Number))
+		}
+		if o.Meter.Chip == sampling && o.Limits.ShortCircuit.Enabled {
+			warnings = append(warnings, fmt.Sprintf("outlets[%d].meter.every: %s: an ADS1115 sees a short circuit of outlet %d after up to %s: a fuse or breaker must be faster",
+				i, o.Meter.Every, o.Number, 2*o.Meter.Every))
 		}
 		for _, off := range o.Limits.disabled() {
 			warnings = append(warnings, fmt.Sprintf("outlets[%d].limits.%s: disabled on outlet %d", i, off, o.Number))

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"time"
 )
 
@@ -88,17 +89,33 @@ type Outlet struct {
 	Session     Session      `yaml:"session" doc:"How a charging session is followed."`
 }
 
-// Meter is the chip that measures an outlet.
+// Meter is the chip that measures an outlet. Several outlets may name one
+// ADE7953, INA3221 or MAX34451, each with channels of its own.
 type Meter struct {
-	Chip      string `yaml:"chip" base:"sensors" enum:"acs37800,adm1272,ina219,ina226" doc:"Part number."`
-	Place     `yaml:",inline"`
-	RangeAmps int     `yaml:"range_amps,omitempty" enum:"30,90" doc:"ACS37800: current range of the part in A."`
-	Divider   float64 `yaml:"divider,omitempty" min:"1" max:"100000" doc:"ACS37800: ratio of the voltage divider, (R_isolation + R_sense) / R_sense."`
-	ShuntOhms float64 `yaml:"shunt_ohms,omitempty" min:"0.00001" max:"1" doc:"ADM1272, INA219, INA226: resistance of the shunt in ohms."`
-	Volts     Trim    `yaml:"volts" doc:"Calibration of the voltage."`
-	Amps      Trim    `yaml:"amps" doc:"Calibration of the current."`
-	Watts     Trim    `yaml:"watts" doc:"Calibration of the active power."`
-	Frozen    Frozen  `yaml:"frozen" doc:"When register words that stay the same to the last bit are a fault of the meter."`
+	Chip         string `yaml:"chip" base:"sensors" enum:"acs37800,ade7953,adm1272,adm1275,adm1276,adm1278,ads1115,ina219,ina226,ina228,ina3221,max34451" doc:"Part number."`
+	Place        `yaml:",inline"`
+	Channel      Channel       `yaml:"channel,omitempty" enum:"a,b,1,2,3" doc:"ADE7953: current channel, a or b. INA3221: 1 to 3."`
+	VoltsChannel *int          `yaml:"volts_channel,omitempty" min:"0" max:"15" doc:"MAX34451: channel that measures the voltage, RS0 to RS15. Outlets on one supply may name the same."`
+	AmpsChannel  *int          `yaml:"amps_channel,omitempty" min:"0" max:"15" doc:"MAX34451: channel that measures the current, RS0 to RS15."`
+	RangeAmps    int           `yaml:"range_amps,omitempty" enum:"30,90" doc:"ACS37800: current range of the part in A."`
+	Divider      float64       `yaml:"divider,omitempty" min:"1" max:"100000" doc:"ACS37800, ADE7953: ratio of the voltage divider, (R_isolation + R_sense) / R_sense. ADS1115: mains volts for one volt at the input behind the voltage transformer."`
+	AmpsPerVolt  float64       `yaml:"amps_per_volt,omitempty" min:"0.001" max:"1000000" doc:"ADE7953, ADS1115: current in A that makes one volt at the input: 1/R of a shunt, turns/R of a current transformer with its burden."`
+	ShuntOhms    float64       `yaml:"shunt_ohms,omitempty" min:"0.00001" max:"1" doc:"ADM1272, ADM1275, ADM1276, ADM1278, INA219, INA226, INA228, INA3221: resistance of the shunt in ohms."`
+	VoltsPGA     int           `yaml:"volts_pga,omitempty" enum:"1,2,4,8,16" doc:"ADE7953: gain of the amplifier of the voltage."`
+	AmpsPGA      int           `yaml:"amps_pga,omitempty" enum:"1,2,4,8,16,22" doc:"ADE7953: gain of the amplifier of the current channel; 22 on channel a only."`
+	VoltsInput   string        `yaml:"volts_input,omitempty" enum:"a0,a1,a2,a3,a0-a1,a0-a3,a1-a3,a2-a3" doc:"ADS1115: input of the voltage transformer."`
+	AmpsInput    string        `yaml:"amps_input,omitempty" enum:"a0,a1,a2,a3,a0-a1,a0-a3,a1-a3,a2-a3" doc:"ADS1115: input of the current transformer."`
+	VoltsRangeMV int           `yaml:"volts_range_mv,omitempty" enum:"6144,4096,2048,1024,512,256" doc:"ADS1115: full scale of volts_input in mV, bias included."`
+	AmpsRangeMV  int           `yaml:"amps_range_mv,omitempty" enum:"6144,4096,2048,1024,512,256" doc:"ADS1115: full scale of amps_input in mV, bias included."`
+	SupplyMV     int           `yaml:"supply_mv,omitempty" min:"2000" max:"5500" doc:"ADS1115: supply of the chip and of the circuit before it in mV, where a wave clips."`
+	PhaseDegrees float64       `yaml:"phase_degrees,omitempty" min:"-90" max:"90" doc:"ADS1115: by how much the voltage signal is ahead of the current signal at a resistive load, in degrees."`
+	Reversed     bool          `yaml:"reversed,omitempty" doc:"ADE7953, ADS1115: the current sensor is wired the other way round."`
+	Every        time.Duration `yaml:"every,omitempty" min:"300ms" max:"1s" doc:"ADS1115: time between two measurements, in place of poll.hz. The bus does nothing else for 0.28 s of each, so that no other kind of meter may be on it."`
+	Alert        bool          `yaml:"alert" doc:"Program the chip's own limit of current from limits.short_circuit, for a board where its alert pin cuts the outlet without any software. The pin holds until the next reading, which then shows at least the limit. Not with ACS37800, ADS1115 and INA219."`
+	Volts        Trim          `yaml:"volts" doc:"Calibration of the voltage."`
+	Amps         Trim          `yaml:"amps" doc:"Calibration of the current."`
+	Watts        Trim          `yaml:"watts" doc:"Calibration of the active power."`
+	Frozen       Frozen        `yaml:"frozen" doc:"When register words that stay the same to the last bit are a fault of the meter."`
 }
 
 // Frozen says when the words of a meter count as frozen.
@@ -106,6 +123,17 @@ type Frozen struct {
 	Enabled   bool          `yaml:"enabled" doc:"Whether it is judged at all."`
 	After     time.Duration `yaml:"after" min:"5s" max:"10m" doc:"How long every read must give the same words; longer where a step of the chip is large beside the noise of what it measures."`
 	AboveAmps float64       `yaml:"above_amps" min:"0.01" max:"10" doc:"Least current in A: a meter at rest has nothing to say."`
+}
+
+// Channel is a channel of a chip as it is written on it: a letter or a number.
+type Channel string
+
+// MarshalYAML writes a number as one.
+func (c Channel) MarshalYAML() (any, error) {
+	if n, err := strconv.Atoi(string(c)); err == nil {
+		return n, nil
+	}
+	return string(c), nil
 }
 
 // Trim is the calibration of one channel: true = gain x measured + offset.

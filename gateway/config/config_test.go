@@ -247,6 +247,26 @@ outlets:
 		t.Fatalf("one address behind two ports: %v", err)
 	}
 
+	metered := func(meters ...string) string {
+		text := small[:strings.Index(small, "  - ")]
+		for i, m := range meters {
+			text += fmt.Sprintf("  - {number: %d, profile: outlet-5a, limits: {over_temperature: {enabled: false}}, meter: {bus: main, %s}, relay: {name: k, pin: %d}}\n", i+1, m, i)
+		}
+		return text
+	}
+	for _, good := range []string{
+		metered("chip: ade7953, channel: a", "chip: ade7953, channel: b, alert: false"),
+		metered("chip: ade7953, channel: b, amps_pga: 16"),
+		metered("chip: ina3221, shunt_ohms: 0.01, channel: 3", "chip: ina3221, shunt_ohms: 0.005, channel: 1"),
+		metered("chip: max34451, volts_channel: 0, amps_channel: 1", "chip: max34451, volts_channel: 0, amps_channel: 2"),
+		metered("chip: ads1115", "chip: ads1115, address: 0x49, every: 600ms"),
+		metered("chip: adm1276, shunt_ohms: 0.001, alert: true", "chip: ina228, shunt_ohms: 0.01"),
+	} {
+		if _, err := config.Parse([]byte(good)); err != nil {
+			t.Errorf("%v in\n%s", err, good)
+		}
+	}
+
 	for name, tt := range map[string]struct{ text, want string }{
 		"empty":                {"", "empty file: want a configuration"},
 		"reset is enable line": {strings.Replace(muxed(0, 1), "bus: main}, {name: n", "bus: main, reset: GPIO17}, {name: n", 1) + "actuate: {enable_line: GPIO17}\n", "muxes[0].reset: GPIO17: want a line of its own: it is actuate.enable_line (line 4)"},
@@ -282,7 +302,7 @@ outlets:
 		"no thermometer":       {replace(" thermometer: {chip: tmp102, bus: main},", ""), "outlets[0].limits.over_temperature.enabled: true: want false where there is no thermometer"},
 		"unknown profile":      {replace("outlet-5a", "outlet-9a"), "outlets[0].profile: outlet-9a: want one of outlet-10a, outlet-16a, outlet-5a (line 6)"},
 		"profile a path":       {replace("outlet-5a", "../defaults"), "outlets[0].profile: ../defaults: want one of"},
-		"unknown chip":         {replace("acs37800", "ade7953"), "outlets[0].meter.chip: ade7953: want one of acs37800"},
+		"unknown chip":         {replace("acs37800", "ade7954"), "outlets[0].meter.chip: ade7954: want one of acs37800"},
 		"short too large":      {replace("profile: outlet-5a,", "profile: outlet-16a,"), "outlets[0].meter.range_amps: 30: want a range that can measure a short circuit of 48 A"},
 		"no bus":               {replace("acs37800, bus: main", "acs37800"), "outlets[0].meter.bus: missing: want either bus, or mux and port"},
 		"unknown bus":          {replace("acs37800, bus: main", "acs37800, bus: mian"), "outlets[0].meter.bus: mian: want a name of buses: main"},
@@ -301,6 +321,37 @@ outlets:
 		"number a fraction":    {change("number: 2", "number: 2.5"), "outlets[1].number: 2.5: want a whole number, 1 to 256"},
 		"shunt of a hall part": {replace("{chip: acs37800, bus: main}", "{chip: acs37800, bus: main, shunt_ohms: 0.1}"), "outlets[0].meter.shunt_ohms: 0.1: want left out: the acs37800 has no use for it"},
 		"range of a shunt":     {replace("{chip: acs37800, bus: main}", "{chip: ina226, bus: main, range_amps: 30}"), "outlets[0].meter.range_amps: 30: want left out"},
+		"no channel":           {metered("chip: ade7953"), "outlets[0].meter.channel: missing: want a value: the ade7953 of this board needs it"},
+		"channel of another":   {metered("chip: ade7953, channel: 2"), "outlets[0].meter.channel: 2: want one of a, b for a ade7953"},
+		"channel as text":      {metered("chip: ina3221, shunt_ohms: 0.01, channel: \"2\""), "outlets[0].meter.channel: 2: want one of a, b, 1, 2, 3"},
+		"channel 4":            {metered("chip: ina3221, shunt_ohms: 0.01, channel: 4"), "outlets[0].meter.channel: 4: want one of a, b, 1, 2, 3"},
+		"channel of a single":  {metered("chip: ina226, shunt_ohms: 0.001, channel: a"), "outlets[0].meter.channel: a: want left out: the ina226 has no use for it"},
+		"channel twice":        {metered("chip: ina3221, shunt_ohms: 0.01, channel: 2", "chip: ina3221, shunt_ohms: 0.01, channel: 2"), "outlets[1].meter.channel: 2: want a channel of its own: outlets[0].meter.channel has it already"},
+		"channel a twice":      {metered("chip: ade7953, channel: a", "chip: ade7953, channel: a"), "outlets[1].meter.channel: a: want a channel of its own"},
+		"amps channel twice":   {metered("chip: max34451, volts_channel: 0, amps_channel: 1", "chip: max34451, volts_channel: 0, amps_channel: 1"), "outlets[1].meter.amps_channel: 1: want a channel of its own"},
+		"volts where amps":     {metered("chip: max34451, volts_channel: 0, amps_channel: 1", "chip: max34451, volts_channel: 1, amps_channel: 2"), "outlets[1].meter.volts_channel: 1: want a channel of voltage: outlets[0].meter.amps_channel measures a current there"},
+		"volts is amps":        {metered("chip: max34451, volts_channel: 3, amps_channel: 3"), "outlets[0].meter.amps_channel: 3: want another channel than volts_channel"},
+		"no amps channel":      {metered("chip: max34451, volts_channel: 3"), "outlets[0].meter.amps_channel: missing: want a value"},
+		"channel 16":           {metered("chip: max34451, volts_channel: 16, amps_channel: 0"), "outlets[0].meter.volts_channel: 16: want a whole number, 0 to 15"},
+		"another chip there":   {metered("chip: ina3221, shunt_ohms: 0.01, channel: 2", "chip: ina226, shunt_ohms: 0.001"), "outlets[1].meter.address: 0x40: want an address of its own on bus main: the meter of outlet 1"},
+		"two dividers":         {metered("chip: ade7953, channel: a", "chip: ade7953, channel: b, divider: 500"), "outlets[1].meter.divider: 500: want 991, as outlets[0].meter: both channels have it in common"},
+		"one alert of two":     {metered("chip: ade7953, channel: a, alert: true", "chip: ade7953, channel: b"), "outlets[1].meter.alert: false: want true, as outlets[0].meter"},
+		"two ratings":          {strings.Replace(metered("chip: ade7953, channel: a, alert: true", "chip: ade7953, channel: b, alert: true"), "number: 2,", "number: 2, rating_amps: 6,", 1), "outlets[1].meter.alert: true: want the same short circuit as outlets[0].meter, 15 A"},
+		"gain 22 on b":         {metered("chip: ade7953, channel: b, amps_pga: 22"), "outlets[0].meter.amps_pga: 22: want one of 1, 2, 4, 8, 16 on channel b"},
+		"gain too high":        {metered("chip: ade7953, channel: a, amps_per_volt: 100"), "outlets[0].meter.amps_pga: 8: want a gain at which the ade7953 measures a short circuit of 15 A"},
+		"address of an ade":    {metered("chip: ade7953, channel: a, address: 0x39"), "outlets[0].meter.address: 0x39: want 0x38 for a ade7953"},
+		"address of an ads":    {metered("chip: ads1115, address: 0x4C"), "outlets[0].meter.address: 0x4c: want 0x48 to 0x4b for a ads1115"},
+		"large shunt":          {metered("chip: ina228"), "outlets[0].meter.shunt_ohms: 0.015: want at most 0.0109, so that the ina228 measures a short circuit of 15 A (3 x rating_amps)"},
+		"small transformer":    {metered("chip: ads1115, amps_per_volt: 10"), "outlets[0].meter.amps_per_volt: 10: want at least 12.9, so that the ads1115 measures a short circuit of 15 A"},
+		"one input":            {metered("chip: ads1115, volts_input: a1"), "outlets[0].meter.amps_input: a1: want another input than volts_input"},
+		"alert without":        {metered("chip: ina219, shunt_ohms: 0.01, alert: true"), "outlets[0].meter.alert: true: want false: the ina219 has no limit"},
+		"alert, no rule":       {strings.Replace(metered("chip: ina226, shunt_ohms: 0.001, alert: true"), "limits: {", "limits: {short_circuit: {enabled: false}, ", 1), "outlets[0].meter.alert: true: want false where limits.short_circuit is not enabled"},
+		"two samplers":         {metered("chip: ads1115, every: 500ms", "chip: ads1115, address: 0x49"), "outlets[0].meter.every: 500ms: want at least 600ms for 2 ADS1115 on bus main: each keeps the bus for 300ms"},
+		"four samplers":        {metered("chip: ads1115", "chip: ads1115, address: 0x49", "chip: ads1115, address: 0x4A", "chip: ads1115, address: 0x4B"), "outlets[0].meter.chip: ads1115: want at most 3 of them on bus main (there are 4)"},
+		"sampler and others":   {metered("chip: ads1115", "chip: ina226, shunt_ohms: 0.001"), "outlets[0].meter.chip: ads1115: want no other kind of meter on bus main"},
+		"sampler, slow bus":    {strings.Replace(metered("chip: ads1115"), "khz: 400", "khz: 100", 1), "buses[0].khz: 100: want at least 400 for an ADS1115"},
+		"sampler, stale soon":  {strings.Replace(metered("chip: ads1115"), "limits: {", "limits: {meter_stale: {limit: 1500ms}, ", 1), "outlets[0].meter.every: 1s: want at most half of limits.meter_stale.limit, 1.5s"},
+		"every of another":     {metered("chip: ina226, shunt_ohms: 0.001, every: 1s"), "outlets[0].meter.every: 1s: want left out"},
 		"pin beyond chip":      {strings.Replace(replace("chip: mcp23017", "chip: max7310"), "pin: 0", "pin: 8", 1), "outlets[0].relay.pin: 8: want 0 to 7, the pins of expander k"},
 		"sinks only":           {replace("chip: mcp23017", "chip: pcf8574"), "relays[0].active_low: false: want true"},
 		"pin twice":            {change("pin: 1", "pin: 0"), "outlets[1].relay.pin: k pin 0: want a pin of its own: outlets[0].relay.pin has it already"},
@@ -339,7 +390,11 @@ outlets:
 }
 
 func TestEffectiveConfigurationReadsBack(t *testing.T) {
-	c := parsed(t, strings.Replace(small, `8883"`, `8883", username: joe, password_file: /run/secret`, 1))
+	c := parsed(t, strings.Replace(small, `8883"`, `8883", username: joe, password_file: /run/secret`, 1)+
+		`  - {number: 2, profile: outlet-5a, meter: {chip: ade7953, bus: main, channel: b, reversed: true}, thermometer: {chip: tmp102, bus: main, address: 0x49}, relay: {name: k, pin: 1}}
+  - {number: 3, profile: outlet-5a, meter: {chip: ina3221, bus: main, channel: 2, shunt_ohms: 0.01}, thermometer: {chip: tmp102, bus: main, address: 0x4A}, relay: {name: k, pin: 2}}
+  - {number: 4, profile: outlet-5a, meter: {chip: max34451, bus: main, volts_channel: 0, amps_channel: 1}, thermometer: {chip: tmp102, bus: main, address: 0x4B}, relay: {name: k, pin: 3}}
+`)
 	text := c.String()
 	if strings.Contains(text, "joe") {
 		t.Error("the user name is shown")

@@ -341,7 +341,7 @@ func scalar(v reflect.Value, f field, n ast.Node) *Fault {
 		}
 		v.SetFloat(x)
 	case v.Kind() == reflect.String:
-		text, ok := stringOf(n)
+		text, ok := word(n, f)
 		if !ok || text == "" || len(f.enum) > 0 && !slices.Contains(f.enum, text) {
 			return no
 		}
@@ -376,6 +376,21 @@ func number(n ast.Node) (float64, bool) {
 	}
 	i, ok := integer(n)
 	return float64(i), ok
+}
+
+// word returns a text; a number is one where the field lists it as a value, and
+// must then be written as a number.
+func word(n ast.Node, f field) (string, bool) {
+	text, ok := stringOf(n)
+	if i, whole := integer(n); whole && len(f.enum) > 0 {
+		return strconv.FormatInt(i, 10), true
+	}
+	return text, ok && (len(f.enum) == 0 || !isNumber(text))
+}
+
+func isNumber(word string) bool {
+	_, err := strconv.Atoi(word)
+	return err == nil
 }
 
 func stringOf(n ast.Node) (string, bool) {

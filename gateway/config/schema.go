@@ -135,8 +135,11 @@ func (d *decoder) describe(t reflect.Type, f field, bases []ast.Node) *schema {
 			s.Minimum, s.Maximum = &f.min, &f.max
 		}
 	}
+	if s.Type == "string" && slices.ContainsFunc(f.enum, isNumber) {
+		s.Type, s.MinLength = "", 0 // letters and numbers
+	}
 	for _, word := range f.enum {
-		if s.Type == "integer" {
+		if isNumber(word) {
 			s.Enum = append(s.Enum, json.Number(word))
 		} else {
 			s.Enum = append(s.Enum, word)

@@ -27,8 +27,11 @@
 //     that run round; a PCA9554 and a PCF8574 look alike.
 //   - Never to 0x30-0x37 and 0x50-0x57: a memory with a short address would store
 //     the second byte, and some memories are locked for good by a byte to 0x30-0x37.
-//   - To 0x38, for an ADE7953, only with Options.ADE7953: somebody who looked at
-//     the board says that no PCF8574A is there.
+//   - To 0x38, for an ADE7953, only where the configuration has one, or with
+//     Options.ADE7953: somebody who looked at the board says that no PCF8574A is
+//     there.
+//   - To 0x70-0x77 only where the configuration has a MAX34451, and what is there
+//     does not give a control byte back.
 //
 // # Caveats
 //

@@ -10,6 +10,12 @@ import (
 // adeAddress is the only address of an ADE7953.
 const adeAddress = 0x38
 
+// Chips that are asked for their identity only where the configuration has them.
+const (
+	ade   = "ade7953"
+	maxim = "max34451"
+)
+
 // expanderRead is twice the registers of a MCP23017.
 const expanderRead = 2 * 22
 
@@ -23,7 +29,7 @@ func (s *search) identify(item *Item, b byte, want string) {
 		s.expander(item, want)
 	case addr == adeAddress:
 		item.Chips = []string{"ade7953", "pcf8574", "pca9554"}
-		if s.opts.ADE7953 {
+		if s.opts.ADE7953 || s.named == ade {
 			s.ade7953(item)
 		}
 	case addr > adeAddress && addr <= 0x3F:
@@ -33,8 +39,13 @@ func (s *search) identify(item *Item, b byte, want string) {
 	case addr >= 0x50 && addr <= 0x57:
 		item.Chips = []string{"at24"}
 	case addr >= firstMux:
-		if item.Mux != 0 {
+		switch {
+		case s.named == maxim && (item.Mux != 0 || !s.echoes(addr, 1)): // nor a mux, which would take the pointer for its ports
+			s.pmbus(item)
+		case item.Mux != 0:
 			item.Chips = []string{"pca9548"}
+		case s.named == maxim:
+			_ = s.join(addr, 0) // a mux: it is left again as it was
 		}
 	case addr >= 0x40 && addr <= 0x4F:
 		if !s.pmbus(item) && !s.texas(item) {

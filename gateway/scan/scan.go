@@ -155,6 +155,7 @@ type search struct {
 	quiet map[uint16]bool // addresses of relay expanders, wherever they are
 	ask   map[uint16]bool // addresses that answered before the muxes
 	found []Item
+	named string // the chip that ought to be at the place that is asked
 }
 
 func (s *search) run(ctx context.Context) (err error) {
@@ -291,6 +292,7 @@ func (s *search) probe(at Place) error {
 		return err
 	}
 	item := Item{Place: at}
+	s.named = want.Chip
 	s.identify(&item, got[0], want.Chip)
 	s.found = append(s.found, item)
 	return nil
@@ -358,10 +360,12 @@ func (s *search) read(addr uint16, pointer, into []byte) error {
 // register: see the package's documentation.
 func (s *search) mayPoint(addr uint16, n int) bool {
 	switch {
-	case addr < first || addr >= firstMux, s.quiet[addr]:
+	case addr < first || addr > last, s.quiet[addr]:
 		return false
+	case addr >= firstMux:
+		return s.named == maxim && n == 1
 	case addr == adeAddress:
-		return s.opts.ADE7953
+		return s.opts.ADE7953 || s.named == ade
 	case addr >= 0x20 && addr <= 0x27, addr >= 0x30 && addr <= 0x3F, addr >= 0x50 && addr <= 0x57:
 		return false
 	default:

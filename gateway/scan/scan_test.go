@@ -348,3 +348,61 @@ func TestStopped(t *testing.T) {
 		t.Errorf("%v, mask %#02x", err, mux.Mask())
 	}
 }
+
+// TestSharedChips: one chip of several outlets is one item, and is asked for its
+// identity where the configuration has it.
+func TestSharedChips(t *testing.T) {
+	t.Parallel()
+	cfg, err := config.Parse([]byte(`shed: s1
+uplink: {broker: "mqtts://b:8883"}
+buses: [{name: b, path: /dev/i2c-1, khz: 400}]
+muxes: [{name: m, chip: pca9548, bus: b, address: 0x70}]
+relays: [{name: k, chip: mcp23017, bus: b, active_low: false}]
+outlets:
+  - {number: 1, profile: outlet-5a, meter: {chip: ade7953, bus: b, channel: a}, thermometer: {chip: tmp102, bus: b}, relay: {name: k, pin: 0}}
+  - {number: 2, profile: outlet-5a, meter: {chip: ade7953, bus: b, channel: b}, thermometer: {chip: tmp102, bus: b, address: 0x49}, relay: {name: k, pin: 1}}
+  - {number: 3, profile: outlet-5a, meter: {chip: max34451, bus: b, volts_channel: 0, amps_channel: 1}, thermometer: {chip: tmp102, bus: b, address: 0x4A}, relay: {name: k, pin: 2}}
+  - {number: 4, profile: outlet-5a, meter: {chip: ina3221, mux: m, port: 0, channel: 2, shunt_ohms: 0.01}, thermometer: {chip: tmp102, bus: b, address: 0x4B}, relay: {name: k, pin: 3}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(t *testing.T, bus *chips.Bus) map[uint16]scan.Item {
+		t.Helper()
+		items := map[uint16]scan.Item{}
+		for _, item := range run(t, scan.Options{Lines: []scan.Line{{Name: "b", Bus: bus}}, Want: scan.Expect(cfg), Compare: true}).Items {
+			items[item.Address] = item
+		}
+		return items
+	}
+	bus, mux := chips.NewBus("b", 400*physic.KiloHertz), chips.NewPCA9548()
+	bus.Attach(0x70, mux)
+	bus.Attach(0x38, chips.NewADE7953(chips.ADE7953Outlets()))
+	bus.Attach(0x74, chips.NewMAX34451(0x74, 0x12))
+	mux.Attach(0, 0x40, chips.NewINA3221([3]float64{0.01, 0.01, 0.01}))
+	items := find(t, bus)
+	for addr, want := range map[uint16]struct{ chip, parts string }{
+		0x38: {"ade7953", "outlet 1 meter, outlet 2 meter"},
+		0x74: {"max34451", "outlet 3 meter"},
+		0x40: {"ina3221", "outlet 4 meter"},
+	} {
+		item := items[addr]
+		if item.Verdict != scan.Good || !item.Sure || strings.Join(item.Chips, " ") != want.chip || strings.Join(item.Parts, ", ") != want.parts {
+			t.Errorf("%#02x: %+v", addr, item)
+		}
+	}
+
+	// What the configuration has at 0x74 is a mux: it is not written a pointer.
+	bus = chips.NewBus("b", 400*physic.KiloHertz)
+	wrong := chips.NewPCA9548()
+	bus.Attach(0x74, wrong)
+	wrong.Attach(3, 0x55, chips.NewTMP102())
+	bus.Trace(func(addr uint16, w, _ []byte, _ error) {
+		if addr == 0x74 && len(w) > 0 && w[0]&(w[0]-1) != 0 {
+			t.Errorf("%#02x joins several ports", w[0])
+		}
+	})
+	if item := find(t, bus)[0x74]; item.Verdict != scan.Other || strings.Join(item.Chips, " ") != "pca9548" || wrong.Mask() != 0 {
+		t.Errorf("a mux in its place: %+v", item)
+	}
+}
