@@ -1,0 +1,97 @@
+"""Figures of merit, in plain numpy and with the same definitions as the Go command `evaluate`.
+
+Image level: positives are the pictures that have the class, negatives those that have neither flame nor smoke.
+Pictures of a source that does not label smoke are left out of the smoke figures.
+"""
+
+import numpy as np
+
+
+def roc_auc(positive, negative):
+    """Chance that a positive scores above a negative; ties count half."""
+    positive, negative = np.asarray(positive, float), np.sort(np.asarray(negative, float))
+    if not len(positive) or not len(negative):
+        return float("nan")
+    below = np.searchsorted(negative, positive, "left")
+    upto = np.searchsorted(negative, positive, "right")
+    return float((below + upto).mean() / 2 / len(negative))
+
+
+def average_precision(positive, negative):
+    """Area under precision over recall as a step function, equal scores taken together."""
+    scores = np.concatenate([positive, negative])
+    truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    order = np.argsort(-scores, kind="stable")
+    scores, truth = scores[order], truth[order]
+    last = np.append(np.diff(scores) != 0, True)
+    hits = np.cumsum(truth)[last]
+    seen = (np.arange(len(scores)) + 1)[last]
+    recall = hits / max(len(positive), 1)
+    return float(np.sum(np.diff(recall, prepend=0) * hits / seen))
+
+
+def threshold_at(negative, rate):
+    """Smallest threshold at which at most `rate` of the negatives score strictly above it."""
+    negative = np.sort(np.asarray(negative, float))[::-1]
+    return float(negative[min(int(np.floor(rate * len(negative))), len(negative) - 1)])
+
+
+def recall_at(positive, negative, rate):
+    """Share of positives strictly above threshold_at(negative, rate)."""
+    return float((np.asarray(positive) > threshold_at(negative, rate)).mean())
+
+
+def summary(positive, negative):
+    return {
+        "positives": len(positive),
+        "negatives": len(negative),
+        "roc_auc": roc_auc(positive, negative),
+        "average_precision": average_precision(positive, negative),
+        "recall_at_1_percent": recall_at(positive, negative, 0.01),
+        "recall_at_5_percent": recall_at(positive, negative, 0.05),
+    }
+
+
+def components(mask):
+    """Groups of true cells that touch, also by a corner: for each the list of its (row, column)."""
+    left = {(int(r), int(c)) for r, c in zip(*np.nonzero(mask))}
+    groups = []
+    while left:
+        todo = [left.pop()]
+        group = []
+        while todo:
+            r, c = todo.pop()
+            group.append((r, c))
+            for near in ((r + v, c + u) for v in (-1, 0, 1) for u in (-1, 0, 1)):
+                if near in left:
+                    left.remove(near)
+                    todo.append(near)
+        groups.append(group)
+    return groups
+
+
+def boxes_of(heat, seed, grow, min_cells=1):
+    """Boxes x0, y0, x1, y1, relative to the picture: cells of at least `grow` that touch one of at least `seed`."""
+    h, w = heat.shape
+    found = []
+    for group in components(heat >= grow):
+        if len(group) < min_cells or max(heat[cell] for cell in group) < seed:
+            continue
+        rows, columns = [r for r, _ in group], [c for _, c in group]
+        found.append((min(columns) / w, min(rows) / h, (max(columns) + 1) / w, (max(rows) + 1) / h))
+    return found
+
+
+def iou(a, b):
+    w = min(a[2], b[2]) - max(a[0], b[0])
+    h = min(a[3], b[3]) - max(a[1], b[1])
+    if w <= 0 or h <= 0:
+        return 0.0
+    inter = w * h
+    return inter / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter)
+
+
+def box_recall(found, truth, least=0.3):
+    """(boxes found, boxes there): a true box counts as found when some found box overlaps it by `least`."""
+    hit = sum(any(iou(t, f) >= least for f in found) for t in truth)
+    return hit, len(truth)
