@@ -89,6 +89,7 @@ func (c *Config) check(lines *index, found Faults) Faults {
 	k.shared(c)
 	k.outputs(c)
 	k.outlets(c)
+	k.feeder(c)
 	k.plan(c)
 	k.parts(c)
 	return k.faults
@@ -377,6 +378,9 @@ func (c *Config) warnings() []string {
 	}
 	if !c.Uplink.RequireAck {
 		warnings = append(warnings, "uplink.require_ack: false: an alarm leaves the gateway on the broker's word alone")
+	}
+	if w := c.feederWarning(); w != "" {
+		warnings = append(warnings, w)
 	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]

@@ -13,6 +13,7 @@ type Config struct {
 	Muxes     []Mux      `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
 	Relays    []Expander `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
 	Outlets   []Outlet   `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
+	Feeder    *Feeder    `yaml:"feeder,omitempty" doc:"What the cable and the breaker of the whole shed carry; leave out only where the outlets together cannot exceed it."`
 	Siren     *Pin       `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
 	Lamp      *Pin       `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
 	Actuate   Actuate    `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`

@@ -150,29 +150,31 @@ func (o *Outlet) SessionSettings() *session.Settings {
 // rules checks what the ranges of single values cannot say, by asking the
 // packages that will use them, once every value is in its range.
 func (c *checker) rules(at string, o *Outlet) {
-	report := func(prefix string, err error) {
-		if err == nil {
-			return
-		}
-		for text := range strings.SplitSeq(err.Error(), "\n") {
-			path, rest, _ := strings.Cut(text, ": ")
-			value, want, ok := strings.Cut(rest, ": want ")
-			if !ok {
-				value, want = rest, "settings that fit together"
-			}
-			c.fault(prefix+path, value, want)
-		}
-	}
 	clean := func(prefix string) bool {
 		return !slices.ContainsFunc(c.found, func(f *Fault) bool {
 			return strings.HasPrefix(f.Path, prefix) || f.Path == at+".profile" || f.Path == at+".rating_amps"
 		})
 	}
 	if clean(at + ".limits") {
-		report(at+".limits.", o.ProtectLimits().Validate())
+		c.report(at+".limits.", o.ProtectLimits().Validate())
 	}
 	if clean(at + ".session") {
-		report(at+".session.", o.SessionSettings().Validate())
+		c.report(at+".session.", o.SessionSettings().Validate())
+	}
+}
+
+// report turns the errors of a package that will use some values into faults.
+func (c *checker) report(prefix string, err error) {
+	if err == nil {
+		return
+	}
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		path, rest, _ := strings.Cut(text, ": ")
+		value, want, ok := strings.Cut(rest, ": want ")
+		if !ok {
+			value, want = rest, "settings that fit together"
+		}
+		c.fault(prefix+path, value, want)
 	}
 }
 

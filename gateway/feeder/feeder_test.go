@@ -32,7 +32,7 @@ type outlet struct {
 	stuck   bool // the relay does not open
 	fed     bool
 	since   time.Time
-	asks    bool // wants to be fed again and finds no room
+	asks    bool      // wants to be fed again and finds no room
 	free    time.Time // since when nothing holds it open
 	seen    float64
 	at      time.Time
