@@ -77,12 +77,24 @@ type ShedState struct {
 	Version  string         `json:"version"`
 	At       time.Time      `json:"at"`
 	Outlets  []OutletStatus `json:"outlets"`
-	Alarms   []Alarm        `json:"alarms"` // open ones
+	Alarms   []Alarm        `json:"alarms"`           // open ones
+	Feeder   *FeederStatus  `json:"feeder,omitempty"` // absent where nothing watches it
 	Siren    bool           `json:"siren"`
 	Uplink   string         `json:"uplink"`    // connected, connecting, off
 	Backlog  int            `json:"backlog"`   // records waiting in the outbox
 	UptimeMS int64          `json:"uptime_ms"` // of the gateway program
 	Stamp
+}
+
+// FeederStatus is the supply that all outlets share, at one moment.
+type FeederStatus struct {
+	Watts          float64 `json:"watts"`           // drawn now
+	CommittedWatts float64 `json:"committed_watts"` // with what is kept for sessions that are not fed at the moment
+	SoftWatts      float64 `json:"soft_watts"`      // from here on nothing new begins
+	HardWatts      float64 `json:"hard_watts"`      // above, the youngest session is switched off
+	Refusing       bool    `json:"refusing"`        // nothing new begins
+	Waiting        int     `json:"waiting"`         // outlets that wait for room
+	Shed           int     `json:"shed"`            // outlets that were switched off
 }
 
 // OutletStatus is one outlet at one moment.

@@ -227,10 +227,15 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		outlets = append(outlets, guard.Outlet{
 			Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(),
 			Heat: kept.Heat, Latched: a.alarms.Latched(o.Number), Kept: kept.Session,
+			RatedWatts: o.RatedWatts(),
 		})
 	}
+	var shared *guard.Feeder
+	if l := a.cfg.FeederLimits(); l != nil {
+		shared = &guard.Feeder{Limits: l, Severity: a.cfg.Feeder.Severity}
+	}
 	a.guard, err = guard.New(guard.Options{
-		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, Deadline: a.deadline, Enable: enable,
+		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, Feeder: shared, Deadline: a.deadline, Enable: enable,
 		Watchdog: opts.Watchdog, NewID: newID, ChangeQueue: 64, SampleQueue: 1024,
 	})
 	return err

@@ -36,6 +36,7 @@ type boxOptions struct {
 	load     sim.Load // on the fault outlet
 	expired  func(error)
 	before   func(*sim.Shed) // before the gateway is built
+	edit     func(*config.Config)
 }
 
 // start builds a gateway and runs it until the test ends or stop is called.
@@ -54,6 +55,9 @@ func start(t *testing.T, o boxOptions) (b *box, stop func()) {
 	cfg, err := config.Parse(text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if o.edit != nil {
+		o.edit(cfg)
 	}
 	opts := sim.Options{Seed: 1}
 	if o.scenario != "" {

@@ -215,11 +215,37 @@ func (a *App) recordSamples(ctx context.Context) error {
 			}
 		case now := <-own.C:
 			a.recorder.Add(a.point(&buses, now), now)
+			if p, ok := a.feeder(); ok {
+				a.recorder.Add(&p, now)
+			}
 			for _, p := range a.climate(now) {
 				a.recorder.Add(&p, now)
 			}
 		}
 	}
+}
+
+// feeder is what all outlets draw together; false where nothing watches it, and
+// before it was first added up.
+func (a *App) feeder() (shedguard.Point, bool) {
+	f, ok := a.guard.Feeder()
+	if !ok || f.At.IsZero() {
+		return shedguard.Point{}, false
+	}
+	refusing := 0.0
+	if f.Refusing {
+		refusing = 1
+	}
+	return shedguard.Point{Measurement: shedguard.MeasurementFeeder, Fields: []shedguard.Field{
+		{Key: "watts", Value: f.Drawn},
+		{Key: "watts_max", Value: max(f.Drawn, a.guard.FeederPeak())},
+		{Key: "committed_watts", Value: f.Committed()},
+		{Key: "soft_watts", Value: f.SoftWatts},
+		{Key: "hard_watts", Value: f.HardWatts},
+		{Key: "refusing", Value: refusing, Int: true},
+		{Key: "waiting", Value: float64(f.Waiting), Int: true},
+		{Key: "shed", Value: float64(f.Shed), Int: true},
+	}}, true
 }
 
 // climate is the temperature of each zone: that of its hottest outlet.

@@ -17,6 +17,12 @@ func (a *App) State() shedguard.ShedState {
 		Outlets: []shedguard.OutletStatus{}, Alarms: []shedguard.Alarm{},
 		Stamp: shedguard.Stamp{Clock: a.clock.Quality(), MonoMS: a.clock.Mono(now).Milliseconds(), BootID: a.boot},
 	}
+	if f, ok := a.guard.Feeder(); ok {
+		s.Feeder = &shedguard.FeederStatus{
+			Watts: f.Drawn, CommittedWatts: f.Committed(), SoftWatts: f.SoftWatts, HardWatts: f.HardWatts,
+			Refusing: f.Refusing, Waiting: f.Waiting, Shed: f.Shed,
+		}
+	}
 	if a.uplink.Connected() {
 		s.Uplink = "connected"
 	}
@@ -118,6 +124,13 @@ func (a *App) metrics() []status.Metric {
 		counter("telemetry_lines_dropped_total", "Telemetry lines that the outbox did not take.", func() float64 { return float64(a.recorder.Stats().Dropped) }),
 		counter("events_dropped_total", "Events given up because too many waited for the outbox.", func() float64 { return float64(a.alarms.Dropped()) }),
 		counter("part_restarts_total", "Restarts of parts behind the guard.", func() float64 { return float64(a.restarts.Load()) }),
+	}
+	if _, ok := a.guard.Feeder(); ok {
+		m = append(m,
+			gauge("feeder_watts", "Power that all outlets draw together.", func() float64 { v, _ := a.guard.Feeder(); return v.Drawn }),
+			gauge("feeder_waiting_outlets", "Outlets that wait for room on the feeder.", func() float64 { v, _ := a.guard.Feeder(); return float64(v.Waiting) }),
+			gauge("feeder_shed_outlets", "Outlets that were switched off because the feeder carried too much.", func() float64 { v, _ := a.guard.Feeder(); return float64(v.Shed) }),
+		)
 	}
 	for name := range a.guard.Lines() {
 		labels := map[string]string{"bus": name}

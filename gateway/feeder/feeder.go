@@ -118,12 +118,12 @@ type Sum struct {
 	Drawn    float64 // W that flow now
 	Active   float64 // W that flow, or will as soon as what was just fed has ramped up
 	Reserved float64 // W of sessions that are not fed now and will be again
-	Waiting  float64 // W of what the feeder itself holds open
+	Held     float64 // W of what the feeder itself holds open
 	Metered  bool    // the feeder's own meter was used
 }
 
 // Committed is what must be left for those who are already here.
-func (s *Sum) Committed() float64 { return s.Active + s.Reserved + s.Waiting }
+func (s *Sum) Committed() float64 { return s.Active + s.Reserved + s.Held }
 
 // Count adds up the loads.
 func Count(loads []Load, meter Meter, now time.Time) Sum {
@@ -139,7 +139,7 @@ func Count(loads []Load, meter Meter, now time.Time) Sum {
 		switch {
 		case l.Latched:
 		case l.Held:
-			s.Waiting += l.will()
+			s.Held += l.will()
 		case l.Claim > 0:
 			ramp += max(0, max(l.Claim, 0)-drawn)
 		case !l.Session:
@@ -209,12 +209,16 @@ func NewState(n int) State { return State{places: make([]place, n)} }
 // Hold is how the outlet at a place is treated.
 func (s *State) Hold(i int) Hold { return s.places[i].hold }
 
+// Granted reports whether the outlet at a place was given back without a
+// session: it may be fed although nothing new begins.
+func (s *State) Granted(i int) bool { return !s.places[i].granted.IsZero() }
+
 // Verdict is what one step found.
 type Verdict struct {
 	Sum
 	Refusing bool      // nothing new begins
 	Since    time.Time // when that began
-	Over     bool      // above the hard limit
+	Over     time.Time // since when the shed is above the hard limit; zero: it is not
 	Waiting  int       // outlets that wait for room
 	Shed     int       // outlets that were switched off
 	Changed  bool      // somebody's Hold did
@@ -238,7 +242,7 @@ func (l *Limits) Next(s *State, loads []Load, meter Meter, now time.Time) Verdic
 	v.Changed = l.shed(s, loads, &v.Sum, now) || v.Changed
 	v.Changed = l.giveBack(s, loads, &v.Sum, now) || v.Changed
 
-	v.Refusing, v.Since, v.Over = s.refusing, s.refusedAt, v.Drawn > l.HardWatts
+	v.Refusing, v.Since, v.Over = s.refusing, s.refusedAt, s.overSince
 	for i := range s.places {
 		switch s.places[i].hold.Mode {
 		case Waiting:

@@ -18,6 +18,7 @@ import (
 	"github.com/shedguard/shedguard/drivers/sim"
 	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/feeder"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
@@ -76,7 +77,10 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 	must(err)
 	var points []poll.Point
 	var pins []actuate.Outlet
-	opts := Options{Stagger: 2 * time.Second, ChangeQueue: 1024, SampleQueue: 1, NewID: func() string { return "01JD0000000000000000000000" }}
+	opts := Options{
+		Feeder:  &Feeder{Limits: &feeder.Limits{SoftWatts: 50_000, HardWatts: 60_000, Delay: 5 * time.Second, Settle: 10 * time.Second}, Severity: shedguard.SeverityMajor},
+		Stagger: 2 * time.Second, ChangeQueue: 1024, SampleQueue: 1, NewID: func() string { return "01JD0000000000000000000000" },
+	}
 	for side := range 2 {
 		model := sim.NewPCA9548()
 		b.bus.Attach(0x70+uint16(side), model)
@@ -97,7 +101,7 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 				Meter: newMeter(tb, mux.Port(port), side), Thermometer: newThermometer(tb, mux.Port(port), side),
 			})
 			pins = append(pins, actuate.Outlet{Number: n, Pin: actuate.Pin{Pin: n - 1}})
-			opts.Outlets = append(opts.Outlets, Outlet{Number: n, Limits: benchLimits(), Session: benchSettings()})
+			opts.Outlets = append(opts.Outlets, Outlet{Number: n, Limits: benchLimits(), Session: benchSettings(), RatedWatts: 2200})
 		}
 	}
 	l, err := poll.New(poll.Options{Name: "main", Points: points})

@@ -239,25 +239,50 @@ type part struct {
 	since   time.Time
 	err     error
 	marked  bool
+	sent    partSignature
 	refresh time.Time
+}
+
+// partSignature is what makes a change of a part when it differs.
+type partSignature struct {
+	stands   bool
+	severity shedguard.Severity
+	action   shedguard.Action
 }
 
 // report sends the fault of a part when it comes, goes, and each second while
 // it stands.
 func (g *Guard) report(p *part, since, now time.Time, err error) {
 	if (err == nil) != (p.err == nil) {
-		p.marked, p.since = true, since
+		p.since = since
 	}
 	p.err = err
-	if !p.marked && (err == nil || now.Before(p.refresh)) {
+	g.tell(p, protect.Decision{
+		Cause: p.cause, Severity: shedguard.SeverityCritical, Action: shedguard.ActionNone,
+		Value: now.Sub(p.since).Seconds(), Unit: "s", Since: p.since, At: p.since, Standing: true,
+	}, err != nil, err, now)
+}
+
+// tell sends what stands of a part when that changes, and each second while it
+// stands.
+func (g *Guard) tell(p *part, d protect.Decision, stands bool, err error, now time.Time) {
+	sig := partSignature{stands, d.Severity, d.Action}
+	if !stands {
+		sig = partSignature{}
+	}
+	p.marked = p.marked || sig != p.sent
+	p.sent = sig
+	if !p.marked && (!stands || now.Before(p.refresh)) {
+		return
+	}
+	if len(g.changes) == cap(g.changes) { // before anything is allocated for it
+		p.marked = true
+		g.deferred.Add(1)
 		return
 	}
 	c := Change{Subject: p.subject, At: now, Judged: true, Err: err}
-	if err != nil {
-		c.Decisions = []protect.Decision{{
-			Cause: p.cause, Severity: shedguard.SeverityCritical, Action: shedguard.ActionNone,
-			Value: now.Sub(p.since).Seconds(), Unit: "s", Since: p.since, At: p.since, Standing: true,
-		}}
+	if stands {
+		c.Decisions = []protect.Decision{d}
 	}
 	select {
 	case g.changes <- c:

@@ -12,6 +12,11 @@
 //   - nothing stands or is latched against it, and its relay obeys,
 //   - Options.Stagger has passed since the last closing anywhere in the shed.
 //
+// Where all outlets share a [Feeder], each line writes what it knows of its
+// outlets into atomics, and whichever line comes by when it is time adds the shed
+// up and decides who is held open; the outlet's own line acts with its next
+// sample. No line waits for another.
+//
 // [Guard.Order] is carried out between two samples, by the goroutine that owns
 // the outlet.
 //

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/feeder"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
@@ -38,6 +39,8 @@ type Outlet struct {
 	Heat    float64        // protect.UnknownHeat when it was not kept
 	Latched protect.Causes // by the alarm book
 	Kept    session.Record // of the sessions
+	// RatedWatts is the most it is meant for; required where there is a feeder.
+	RatedWatts float64
 }
 
 // Options are the parts of a guard.
@@ -48,6 +51,8 @@ type Options struct {
 	// Stagger is the time between two closings anywhere in the shed, so that
 	// chargers do not start together; zero where they may.
 	Stagger time.Duration
+	// Feeder is nil where nothing watches what the outlets draw together.
+	Feeder *Feeder
 	// Deadline and Enable are nil where there are none.
 	Deadline *actuate.Deadline
 	Enable   *actuate.Enable
@@ -66,6 +71,7 @@ type Guard struct {
 	relays  *actuate.Relays
 	lines   []*line
 	owner   map[int]*line
+	supply  *supply
 	changes chan Change
 	samples chan Sample
 
@@ -89,10 +95,12 @@ type line struct {
 	outlets []*outlet
 	byNo    [shedguard.MaxOutlets + 1]*outlet
 	orders  chan *order
+	scratch []feeder.Load
 	visit   func(*poll.Sample) // bound once: a method value allocates
 	bit     uint64
 	first   bool // looks after the relays, the siren and the lamp for all
 	bus     part
+	answers bool // a chip on it has
 	fed     part // what complete feeds; of the first line
 	faulty  bool // a relay of an outlet on this line does not obey
 	sirens  bool // an outlet on this line asks for the siren
@@ -132,7 +140,8 @@ func New(opts Options) (*Guard, error) {
 		l := &line{
 			poll: p, orders: make(chan *order, orderQueue), bit: 1 << (i % maxLines), first: i == 0,
 			bus: part{subject: "bus/" + p.Name(), cause: shedguard.CauseBusFault},
-			fed: part{subject: "enable_line", cause: shedguard.CauseRelayFailed},
+			// Told once even when all is well: the last start may have left an alarm.
+			fed: part{subject: "enable_line", cause: shedguard.CauseRelayFailed, marked: i == 0},
 		}
 		l.visit = func(s *poll.Sample) { g.visit(l, s) }
 		g.lines = append(g.lines, l)
@@ -154,14 +163,27 @@ func New(opts Options) (*Guard, error) {
 		if err := errors.Join(o.Limits.Validate(), o.Session.Validate()); err != nil {
 			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
 		}
+		if opts.Feeder != nil {
+			check(o.RatedWatts > 0, "outlet %d: rated watts: %g: want more than 0", o.Number, o.RatedWatts)
+		}
 		out := newOutlet(o, opts.NewID)
+		out.slot = i
 		out.place = len(l.outlets)
 		l.outlets = append(l.outlets, out)
 		l.byNo[o.Number] = out
 		l.views = append(l.views, OutletView{})
 		out.show(&l.views[out.place])
 	}
+	if f := opts.Feeder; f != nil {
+		if check(f.Limits != nil, "feeder: limits: required") {
+			if err := f.Limits.Validate(); err != nil {
+				errs = append(errs, fmt.Errorf("feeder: %w", err))
+			}
+			g.supply = newSupply(f, opts.Outlets, g.base)
+		}
+	}
 	for _, l := range g.lines {
+		l.scratch = make([]feeder.Load, len(opts.Outlets))
 		for _, n := range l.poll.Outlets() {
 			check(l.byNo[n] != nil, "outlet %d: polled, but has no limits", n)
 		}
@@ -235,7 +257,11 @@ func (g *Guard) tick(l *line) {
 		g.tend(l, now)
 		g.report(&l.fed, now, now, load(&g.feedErr))
 	}
+	g.addUp(now)
 	since, err := l.poll.Fault()
+	if stats := l.poll.Stats(); !l.answers && stats.Reads > stats.Errors {
+		l.answers, l.bus.marked = true, true // as of the enable line
+	}
 	g.report(&l.bus, since, now, err)
 	g.complete(l)
 	maximum(&g.tickMax, int64(time.Since(began)))

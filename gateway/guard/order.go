@@ -81,11 +81,11 @@ func (g *Guard) carryOut(l *line, order *order) {
 	}
 	now := time.Now()
 	o := l.byNo[order.Outlet]
-	err := g.obey(o, &order.Order, now)
+	err := g.obey(l, o, &order.Order, now)
 	if err == nil {
 		// The sample was judged before; only what the order changed acts now.
 		o.sample.Fresh = false
-		g.step(o, now, whyCommand)
+		g.step(l, o, now, whyCommand)
 		g.publish(l, o)
 		g.emit(o, now)
 		if order.Kind == shedguard.CommandStop && o.failure != nil {
@@ -95,10 +95,10 @@ func (g *Guard) carryOut(l *line, order *order) {
 	order.reply <- err
 }
 
-func (g *Guard) obey(o *outlet, order *Order, now time.Time) error {
+func (g *Guard) obey(l *line, o *outlet, order *Order, now time.Time) error {
 	switch order.Kind {
 	case shedguard.CommandStart:
-		return o.settings.Start(&o.session, order.Args, order.By, order.SessionID, now)
+		return g.starts(l, o, order, now)
 	case shedguard.CommandStop:
 		reason := order.Reason
 		if reason == "" {

@@ -20,6 +20,7 @@ const (
 type outlet struct {
 	number   int
 	place    int // in line.views
+	slot     int // in supply.slots
 	limits   *protect.Limits
 	settings *session.Settings
 	protect  protect.State
@@ -27,9 +28,14 @@ type outlet struct {
 
 	in         protect.Input
 	conditions []protect.Condition // what others found to stand at this sample
+	told       []protect.Condition // those, and what the feeder says
 	verdict    protect.Verdict
 	outcome    session.Outcome
 	sample     poll.Sample
+
+	asks    bool      // it was to be fed and the feeder has no room
+	claimed time.Time // when a start got its place at the feeder
+	drew    float64   // W, the last that it drew in this session
 
 	began    bool // it was closed since the gateway started
 	siren    bool
@@ -42,6 +48,7 @@ func newOutlet(o *Outlet, newID func() string) *outlet {
 	return &outlet{
 		number: o.Number, limits: o.Limits, settings: o.Session,
 		protect: protect.NewState(o.Heat, o.Latched), session: session.NewState(o.Number, o.Kept, newID),
+		told:    make([]protect.Condition, 0, 8),
 		pending: pending{subject: shedguard.OutletSubject(o.Number), marked: true},
 		sample:  poll.Sample{Reading: shedguard.Reading{Outlet: o.Number, Quality: shedguard.QualityStale}, Err: poll.ErrNotTried},
 	}
@@ -52,7 +59,7 @@ func (g *Guard) visit(l *line, s *poll.Sample) {
 	now := time.Now()
 	o := l.byNo[s.Reading.Outlet]
 	o.sample = *s
-	g.step(o, now, whySession)
+	g.step(l, o, now, whySession)
 	g.publish(l, o)
 	g.emit(o, now)
 	g.stream(o, now)
@@ -60,7 +67,7 @@ func (g *Guard) visit(l *line, s *poll.Sample) {
 }
 
 // step judges an outlet once and operates its relay.
-func (g *Guard) step(o *outlet, now time.Time, why string) {
+func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 	s := &o.sample
 	closed := g.relays.Closed(o.number)
 	in := &o.in
@@ -75,7 +82,7 @@ func (g *Guard) step(o *outlet, now time.Time, why string) {
 		in.ThermometerPolling = now
 	}
 	in.Closed = closed
-	in.Conditions = o.conditions
+	in.Conditions = g.conditions(o)
 
 	o.verdict = o.limits.Next(&o.protect, in, now)
 	if d, open := o.verdict.Why(); open && closed {
@@ -84,6 +91,7 @@ func (g *Guard) step(o *outlet, now time.Time, why string) {
 	}
 	o.judgeRelay(g.relays.Fault(o.number), now)
 
+	o.asks = false
 	held := o.verdict.MustOpen()
 	allowed := s.Fresh && s.Reading.Quality == shedguard.QualityGood && o.verdict.Judged() && !held && o.failure == nil
 	// One bad reading does not open an outlet, but it begins anew the wait of
@@ -96,7 +104,7 @@ func (g *Guard) step(o *outlet, now time.Time, why string) {
 		Fault:     o.failure != nil,
 		Reading:   s.Reading,
 		Fresh:     s.Fresh,
-		MayClose:  allowed && g.mayClose(now),
+		MayClose:  allowed && !in.Closed && g.mayClose(now) && g.supply.mayFeed(l, o, now),
 	}, now)
 	o.stepped(&o.outcome)
 	switch {
@@ -110,7 +118,21 @@ func (g *Guard) step(o *outlet, now time.Time, why string) {
 		g.close(o, why, now)
 		o.judgeRelay(g.relays.Fault(o.number), now)
 	}
+	g.supply.tell(o, now)
 	o.mark(now)
+}
+
+// conditions is what others found to stand at an outlet. It allocates nothing.
+func (g *Guard) conditions(o *outlet) []protect.Condition {
+	if g.supply == nil {
+		return o.conditions
+	}
+	c, ok := g.supply.condition(o.slot)
+	if !ok {
+		return o.conditions
+	}
+	o.told = append(append(o.told[:0], o.conditions...), c)
+	return o.told
 }
 
 // open opens an outlet's relay. The sample that decided, if one did, is now:

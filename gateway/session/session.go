@@ -183,13 +183,21 @@ func (s *State) Session() (shedguard.Session, bool) {
 	return s.run.Session, true
 }
 
+// Wanted reports whether the outlet would be fed if nothing held it open.
+func (c *Settings) Wanted(s *State) bool {
+	return !s.off && (c.StartBy == StartPlug || s.active)
+}
+
+// MaxWatts is the most that the session that runs may draw; 0 when none runs.
+func (s *State) MaxWatts() float64 { return s.run.MaxWatts }
+
 // Next takes the state one step further.
 func (c *Settings) Next(s *State, in *Input, now time.Time) Outcome {
 	s.pass(now)
 	c.read(s, in)
 	s.hold(in, now)
 	c.bound(s, now)
-	wanted := !s.off && (c.StartBy == StartPlug || s.active)
+	wanted := c.Wanted(s)
 	if wanted {
 		c.feed(s, in, now)
 	} else {
@@ -425,32 +433,48 @@ func (s *State) outcome(in *Input, wanted bool) Outcome {
 	return out
 }
 
-// Start begins a session by command. The next step reports it. A refusal is a
-// [*shedguard.ReplyError]: bad_args, cause_stands while the outlet is tripped,
-// busy while a session runs, not_permitted otherwise.
+// Start begins a session by command. The next step reports it. It is refused
+// as MayStart says.
 func (c *Settings) Start(s *State, args shedguard.StartArgs, by, id string, now time.Time) error {
+	run, err := c.start(s, &args, by, id)
+	if err != nil {
+		return err
+	}
+	s.off = false
+	s.begin(c, by, id, now)
+	s.run.MaxWh, s.run.MaxMinutes, s.run.MaxWatts = run.MaxWh, run.MaxMinutes, run.MaxWatts
+	return nil
+}
+
+// MayStart is why Start would refuse, and what the session may draw at most. A
+// refusal is a [*shedguard.ReplyError]: bad_args, cause_stands while the outlet
+// is tripped, busy while a session runs, not_permitted otherwise.
+func (c *Settings) MayStart(s *State, args shedguard.StartArgs, by, id string) (maxWatts float64, err error) {
+	run, err := c.start(s, &args, by, id)
+	return run.MaxWatts, err
+}
+
+// start is the limits of a session that may be started.
+func (c *Settings) start(s *State, args *shedguard.StartArgs, by, id string) (run Running, err error) {
 	maxWh, errWh := within("max_wh", args.MaxWh, c.MaxWh)
 	maxMinutes, errMinutes := within("max_minutes", args.MaxMinutes, c.MaxMinutes)
 	maxWatts, errWatts := within("max_watts", args.MaxWatts, c.MaxWatts)
 	if err := errors.Join(errWh, errMinutes, errWatts); err != nil {
-		return shedguard.Refuse(shedguard.CodeBadArgs, "%v", err)
+		return run, shedguard.Refuse(shedguard.CodeBadArgs, "%v", err)
 	}
 	switch {
 	case args.Outlet != s.outlet:
-		return shedguard.Refuse(shedguard.CodeBadArgs, "outlet: %d: want %d", args.Outlet, s.outlet)
+		err = shedguard.Refuse(shedguard.CodeBadArgs, "outlet: %d: want %d", args.Outlet, s.outlet)
 	case by == "" || !shedguard.ValidID(id):
-		return shedguard.Refuse(shedguard.CodeBadArgs, "by %q, id %q: want a name and a ULID", by, id)
+		err = shedguard.Refuse(shedguard.CodeBadArgs, "by %q, id %q: want a name and a ULID", by, id)
 	case s.active || s.ended:
-		return shedguard.Refuse(shedguard.CodeBusy, "outlet %d: a session runs", s.outlet)
+		err = shedguard.Refuse(shedguard.CodeBusy, "outlet %d: a session runs", s.outlet)
 	case s.was == shedguard.StateTripped:
-		return shedguard.Refuse(shedguard.CodeCauseStands, "outlet %d is tripped: reset it first", s.outlet)
+		err = shedguard.Refuse(shedguard.CodeCauseStands, "outlet %d is tripped: reset it first", s.outlet)
 	case s.was == shedguard.StateUnknown, s.was == shedguard.StateFault, s.was == shedguard.StateSuspended:
-		return shedguard.Refuse(shedguard.CodeNotPermitted, "outlet %d is %s", s.outlet, s.was)
+		err = shedguard.Refuse(shedguard.CodeNotPermitted, "outlet %d is %s", s.outlet, s.was)
 	}
-	s.off = false
-	s.begin(c, by, id, now)
-	s.run.MaxWh, s.run.MaxMinutes, s.run.MaxWatts = maxWh, maxMinutes, maxWatts
-	return nil
+	return Running{MaxWh: maxWh, MaxMinutes: maxMinutes, MaxWatts: maxWatts}, err
 }
 
 // within is the limit asked for, or the most when none was.
