@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -439,26 +441,59 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// BenchmarkFile reads and replays a file of a million rows or so, as the
-// command does.
-func BenchmarkFile(b *testing.B) {
-	for name, every := range map[string]time.Duration{"1kHz": time.Millisecond, "50Hz": 20 * time.Millisecond} {
+// TestLongFilesTakeNoMoreMemory: nothing is kept of a row.
+func TestLongFilesTakeNoMoreMemory(t *testing.T) {
+	opts := options(t, "outlet-10a")
+	took := func(rows int) float64 {
 		var text strings.Builder
 		text.WriteString("time_s,volts,amps,watts\n")
-		for i := range 200_000 {
-			fmt.Fprintf(&text, "%.3f,220.%d,1.8%d,38%d.4\n", (time.Duration(i) * every).Seconds(), i%10, i%7, i%9)
+		for i := range rows {
+			fmt.Fprintf(&text, "%d,220,1.%d,220\n", i, i%7)
 		}
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.SetBytes(int64(text.Len()))
-			opts := options(b, "outlet-10a")
-			n := 0
-			for b.Loop() {
-				n += playText(b, opts, text.String()).Samples
-			}
-			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "samples/s")
-		})
+		return testing.AllocsPerRun(3, func() { playText(t, opts, text.String()) })
 	}
+	if short, long := took(2_000), took(40_000); long > short+10 {
+		t.Errorf("%g allocations for 2,000 rows, %g for 40,000", short, long)
+	}
+}
+
+// TestChunksOfTheFileChangeNothing: however the bytes of a file come, and
+// however many samples are taken at once, the same is decided.
+func TestChunksOfTheFileChangeNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		amps := rapid.SampledFrom([]string{"0", "0.01", "2", "9", "10.4", "12", "31", "", "1e1"})
+		var text strings.Builder
+		text.WriteString("time_s,volts,amps\n")
+		at := 0.0
+		for range rapid.IntRange(1, 300).Draw(t, "rows") {
+			fmt.Fprintf(&text, "%g,220,%s\r\n", at, amps.Draw(t, "amps"))
+			at += rapid.SampledFrom([]float64{0.02, 0.1, 1, 1, 1, 60, 4000}).Draw(t, "interval")
+		}
+		opts := replay.Options{ResetAfter: rapid.SampledFrom([]time.Duration{0, time.Minute}).Draw(t, "reset")}
+		var err error
+		if opts.Limits, opts.Session, err = replay.Profile("outlet-10a"); err != nil {
+			t.Fatal(err)
+		}
+		told := func(in io.Reader, batch int) string {
+			var b strings.Builder
+			opts.Emit = func(e *replay.Event) { fmt.Fprintf(&b, "%g %s %s %s %s\n", e.TimeS, e.Kind, e.Cause, e.Phase, e.Text) }
+			sum, err := playAll(opts, in, batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(&sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b.String() + string(text)
+		}
+		want := told(strings.NewReader(text.String()), 1024)
+		got := told(iotest.OneByteReader(strings.NewReader(text.String())), rapid.IntRange(1, 50).Draw(t, "batch"))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	})
 }
 
 // BenchmarkHours replays a day of one value every five minutes.
@@ -486,16 +521,25 @@ func playText(tb testing.TB, opts replay.Options, text string) replay.Summary {
 
 func play(tb testing.TB, opts replay.Options, in io.Reader) replay.Summary {
 	tb.Helper()
-	rec, err := recording.Open(in, recording.Options{})
+	sum, err := playAll(opts, in, 1024)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	return sum
+}
+
+// playAll replays a recording with so many samples at once.
+func playAll(opts replay.Options, in io.Reader, at int) (replay.Summary, error) {
+	rec, err := recording.Open(in, recording.Options{})
+	if err != nil {
+		return replay.Summary{}, err
 	}
 	opts.OnChange = rec.OnChange()
 	p, err := replay.New(opts)
 	if err != nil {
-		tb.Fatal(err)
+		return replay.Summary{}, err
 	}
-	batch := make([]recording.Sample, 1024)
+	batch := make([]recording.Sample, at)
 	for {
 		n := 0
 		for n < len(batch) && err == nil {
@@ -505,15 +549,10 @@ func play(tb testing.TB, opts replay.Options, in io.Reader) replay.Summary {
 		}
 		p.Feed(batch[:n])
 		if errors.Is(err, io.EOF) {
-			break
+			return p.Finish()
 		}
 		if err != nil {
-			tb.Fatal(err)
+			return replay.Summary{}, err
 		}
 	}
-	sum, err := p.Finish()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return sum
 }
