@@ -10,6 +10,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := go
 LINT    := $(GO) tool -modfile=deploy/tools/go.mod golangci-lint
 TESTS   ?= ./...
+RULES   ?= ./gateway/protect ./gateway/session
 
 export SHEDGUARD_SHARED ?= $(abspath ../shared)
 
@@ -106,7 +107,10 @@ fuzz: ## every fuzz target for 30 s
 	  done; \
 	done
 
+mutate: ## breaks every protection rule on purpose; fails where no test notices (half an hour)
+	nice $(GO) run ./deploy/mutate --equivalent deploy/mutate/equivalent.txt $(RULES)
+
 clean: ## what was built
 	rm -rf bin build cloud/web/dist/assets cloud/web/dist/index.html cloud/web/node_modules
 
-.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz clean
+.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz mutate clean

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,7 +67,7 @@ func load(ctx context.Context, dir string, patterns []string) ([]*pkg, error) {
 		if !l.DepOnly {
 			p := &pkg{listed: l, name: l.ImportPath, files: map[string][]byte{}}
 			if l.Module != nil {
-				p.name = strings.TrimPrefix(strings.TrimPrefix(l.ImportPath, l.Module.Path), "/")
+				p.name = cmp.Or(strings.TrimPrefix(strings.TrimPrefix(l.ImportPath, l.Module.Path), "/"), ".")
 			}
 			p.rapid = slices.Contains(append(l.TestImports, l.XTestImports...), "pgregory.net/rapid")
 			pkgs = append(pkgs, p)
