@@ -32,7 +32,6 @@ func named(t *testing.T, fset *token.FileSet, imports types.Importer, src string
 }
 
 func TestWaysToBreak(t *testing.T) {
-	t.Parallel()
 	tests := map[string]struct {
 		body string
 		want []string

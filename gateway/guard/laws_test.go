@@ -297,7 +297,7 @@ func watched(t *testing.T, acts []act, steps []int) []string {
 			n++
 			for range steps[n%len(steps)] {
 				b.o.sample.Fresh = false
-				b.step(b.o, time.Now(), whySession)
+				b.step(b.lines[0], b.o, time.Now(), whySession)
 			}
 		}
 	}
