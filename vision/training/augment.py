@@ -361,7 +361,7 @@ def sky(rng, n):
     x = cold * (1 - v) + warm * v
     x = np.repeat(x, n, 1)
     c = cv2.resize(cloud(rng, n, 6), (n, n))
-    band = cv2.resize(c[: max(8, n // int(rng.integers(2, 6)))], (n, n), interpolation=cv2.INTER_CUBIC)
+    band = cv2.resize(c[:, : max(8, n // int(rng.integers(2, 6)))], (n, n), interpolation=cv2.INTER_CUBIC)
     a = np.clip(band * 1.6 - rng.uniform(0.4, 0.9), 0, 1)[:, :, None] * rng.uniform(0.2, 0.9)
     shade = np.array([rng.uniform(60, 255), rng.uniform(40, 200), rng.uniform(50, 170)], np.float32)
     x = x * (1 - a) + shade * a
@@ -379,6 +379,25 @@ def sky(rng, n):
         ground = np.arange(n)[:, None] > edge[None, :]
         x[ground] = x[ground] * rng.uniform(0.02, 0.3)
     return np.clip(x, 0, 255).astype(np.uint8)
+
+
+def evening(rng, x):
+    """The picture in the colours of a sunset or of fire light: brightness runs from dark over red to yellow or white.
+
+    Clouds, walls and fur then have the colours of a flame and not its shape.
+    """
+    g = x.astype(np.float32).mean(2) / 255
+    lo, hi = np.percentile(g, (2, 98))
+    g = np.clip((g - lo) / max(hi - lo, 0.1), 0, 1)
+    stops = np.array([0, rng.uniform(0.25, 0.5), rng.uniform(0.55, 0.85), 1.0], np.float32)
+    dark = rng.uniform(0, 90, 3) * (1, 0.7, 0.8)
+    red = np.array([rng.uniform(110, 230), rng.uniform(25, 90), rng.uniform(0, 90)])
+    orange = np.array([rng.uniform(220, 255), rng.uniform(100, 180), rng.uniform(10, 120)])
+    yellow = np.array([255, rng.uniform(190, 255), rng.uniform(80, 230)])
+    colours = np.stack([dark, red, orange, yellow])
+    out = np.stack([np.interp(g, stops, colours[:, c]) for c in range(3)], 2)
+    keep = rng.uniform(0, 0.5)
+    return np.clip(x * keep + out * (1 - keep), 0, 255).astype(np.uint8)
 
 
 def lamps(rng, x):

@@ -1,6 +1,6 @@
 """Picks photographs out of unpacked Debian packages: FOLDER/tree -> FOLDER/photos (JPEG) and FOLDER/stamps (PNG).
 
-Of each desktop background only the largest version is taken. Pictures that show fire, candles or smoke are left out.
+vtest.avi of opencv-doc is a street as a fixed camera sees it: one frame in sixty is taken. Of each desktop background only the largest version is taken. Pictures that show fire, candles or smoke are left out.
 """
 
 import os
@@ -62,6 +62,16 @@ def main(out):
                 continue
             taken += 1
             cv2.imwrite(os.path.join(out, "photos", f"debian_{taken:04d}.jpg"), shrink(x), [cv2.IMWRITE_JPEG_QUALITY, 92])
+    street = cv2.VideoCapture(os.path.join(tree, "opencv-doc/usr/share/doc/opencv-doc/examples/data/vtest.avi"))
+    n = 0
+    while True:
+        ok, x = street.read()
+        if not ok:
+            break
+        if n % 60 == 0:
+            taken += 1
+            cv2.imwrite(os.path.join(out, "photos", f"debian_{taken:04d}.jpg"), shrink(x), [cv2.IMWRITE_JPEG_QUALITY, 92])
+        n += 1
     stamps = 0
     for path in pictures(os.path.join(tree, *STAMPS), (".png",)):
         x = cv2.imread(path, cv2.IMREAD_UNCHANGED)

@@ -82,6 +82,10 @@ class Samples(torch.utils.data.Dataset):
         if how < 0.24 and len(boxes):
             base, _, _ = self._one(rng, "neither")
             return *aug.inset(rng, base, x, boxes), knows
+        if not np.isin(boxes[:, 0], (FLAME, -1 - FLAME)).any() and aug.chance(rng, 0.14):
+            # No flame, in flame's colours. Smoke in them may as well be a cloud at sunset: nothing is said about it.
+            x = aug.evening(rng, x)
+            knows = (knows[FLAME], knows[SMOKE] and not len(boxes))
         if not len(boxes):
             how = rng.random()
             if how < 0.07:
