@@ -1,9 +1,17 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use, and nothing when they are
-# there. The programs themselves need none of them.
+# there. Of the programs only shedguard-vision needs some of them: `setup.sh vision`
+# installs those alone.
 set -euo pipefail
 
+vision=(
+  libopencv-dev  # OpenCV 4.6, for the eyes
+  pkg-config     # where it is
+  g++            # compiles what speaks to it
+)
 packages=(
+  "${vision[@]}"
+  g++-aarch64-linux-gnu # the eyes for ARM
   mosquitto      # a real broker for the integration tests
   victoria-metrics # a real time-series database for the integration tests
   chromium       # a real browser for the page
@@ -13,6 +21,7 @@ packages=(
   kmod           # the order of its modules
   fonts-noto-cjk # so that its pictures show Chinese
 )
+[ "${1:-}" = vision ] && packages=("${vision[@]}")
 
 missing=()
 for p in "${packages[@]}"; do

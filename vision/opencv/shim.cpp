@@ -1,0 +1,104 @@
+//go:build opencv && cgo
+
+#include "shim.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <opencv2/core.hpp>
+#include <opencv2/core/utils/logger.hpp>
+#include <opencv2/dnn.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+int keep_silent(int, const char*, const char*, const char*, int, void*) { return 0; }
+
+// What goes wrong is returned as an error and told once: OpenCV and FFmpeg need not
+// write to stderr besides. One thread until somebody asks for more, so that a worker
+// leaves the other cores alone.
+const bool prepared = [] {
+  setenv("OPENCV_FFMPEG_LOGLEVEL", "-8", 0);
+  cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+  cv::redirectError(keep_silent);
+  cv::setNumThreads(1);
+  return true;
+}();
+
+template <typename F>
+char* guarded(F f) {
+  try {
+    f();
+    return nullptr;
+  } catch (const cv::Exception& e) {
+    return strdup(e.err.empty() ? e.what() : e.err.c_str());
+  } catch (const std::exception& e) {
+    return strdup(e.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+}  // namespace
+
+char* sg_decode(const void* data, size_t size, void* mat) {
+  return guarded([&] {
+    const cv::Mat bytes(1, static_cast<int>(size), CV_8UC1, const_cast<void*>(data));
+    cv::imdecode(bytes, cv::IMREAD_COLOR, static_cast<cv::Mat*>(mat));
+    if (static_cast<cv::Mat*>(mat)->empty()) throw std::runtime_error("cannot be decoded");
+  });
+}
+
+char* sg_copy_pixels(void* mat, int width, int height, const void* bgr) {
+  return guarded([&] {
+    cv::Mat(height, width, CV_8UC3, const_cast<void*>(bgr)).copyTo(*static_cast<cv::Mat*>(mat));
+  });
+}
+
+char* sg_read_net(const void* onnx, size_t size, void** net) {
+  return guarded([&] {
+    cv::dnn::Net n = cv::dnn::readNetFromONNX(static_cast<const char*>(onnx), size);
+    if (n.empty()) throw std::runtime_error("no layers");
+    n.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);
+    n.setPreferableTarget(cv::dnn::DNN_TARGET_CPU);
+    *net = new cv::dnn::Net(n);
+  });
+}
+
+void sg_close_net(void* net) { delete static_cast<cv::dnn::Net*>(net); }
+
+char* sg_forward(void* net, const void* mat, const char* input, const float* table,
+                 const int order[3], const sg_output* outputs, int count) {
+  return guarded([&] {
+    const cv::Mat& picture = *static_cast<const cv::Mat*>(mat);
+    CV_Assert(picture.type() == CV_8UC3);
+    const int sizes[] = {1, 3, picture.rows, picture.cols};
+    cv::Mat blob(4, sizes, CV_32F);
+    for (int c = 0; c < 3; c++) {
+      const float* values = table + 256 * c;
+      float* to = blob.ptr<float>(0, c);
+      for (int y = 0; y < picture.rows; y++) {
+        const uchar* from = picture.ptr<uchar>(y) + order[c];
+        for (int x = 0; x < picture.cols; x++, from += 3) *to++ = values[*from];
+      }
+    }
+    cv::dnn::Net& n = *static_cast<cv::dnn::Net*>(net);
+    n.setInput(blob, input);
+    std::vector<cv::String> names;
+    for (int i = 0; i < count; i++) names.emplace_back(outputs[i].name);
+    std::vector<cv::Mat> results;
+    n.forward(results, names);
+    for (int i = 0; i < count; i++) {
+      const cv::Mat& r = results.at(i);
+      if (r.type() != CV_32F || !r.isContinuous() || r.total() != outputs[i].count)
+        throw std::runtime_error(std::string(outputs[i].name) + ": " + std::to_string(r.total()) +
+                                 " values, want " + std::to_string(outputs[i].count));
+      std::memcpy(outputs[i].into, r.ptr<float>(), sizeof(float) * outputs[i].count);
+    }
+  });
+}
+
+void sg_set_threads(int n) { cv::setNumThreads(n); }

@@ -1,0 +1,86 @@
+//go:build !(opencv && cgo)
+
+package opencv
+
+import (
+	"time"
+
+	"github.com/shedguard/shedguard/vision"
+)
+
+// Built tells whether OpenCV is in this program.
+const Built = false
+
+// Version is that of OpenCV.
+func Version() string { return "none" }
+
+// SetThreads has no effect.
+func SetThreads(int) {}
+
+// Image cannot be made without OpenCV.
+type Image struct{}
+
+// Decode returns [ErrNotBuilt], or what is wrong with the picture.
+func Decode(data []byte) (*Image, error) {
+	if err := check(data); err != nil {
+		return nil, err
+	}
+	return nil, ErrNotBuilt
+}
+
+// NewImage returns [ErrNotBuilt].
+func NewImage(_, _ int, _ []byte) (*Image, error) { return nil, ErrNotBuilt }
+
+// Close does nothing.
+func (*Image) Close() error { return nil }
+
+// Size is 0.
+func (*Image) Size() (width, height int) { return 0, 0 }
+
+// JPEG returns [ErrNotBuilt].
+func (*Image) JPEG(int) ([]byte, error) { return nil, ErrNotBuilt }
+
+// Annotate does nothing.
+func (*Image) Annotate([]vision.Box, string) {}
+
+// Detector cannot be made without OpenCV.
+type Detector struct{}
+
+// NewDetector returns [ErrNotBuilt].
+func NewDetector([]byte, vision.Settings) (*Detector, error) { return nil, ErrNotBuilt }
+
+// Close does nothing.
+func (*Detector) Close() error { return nil }
+
+// See returns [ErrNotBuilt].
+func (*Detector) See(*Image) (vision.Sight, error) { return vision.Sight{}, ErrNotBuilt }
+
+// Video cannot be opened without OpenCV.
+type Video struct{}
+
+// OpenVideo returns [ErrNotBuilt].
+func OpenVideo(string) (*Video, error) { return nil, ErrNotBuilt }
+
+// Close does nothing.
+func (*Video) Close() error { return nil }
+
+// FPS is 0.
+func (*Video) FPS() float64 { return 0 }
+
+// Frames is 0.
+func (*Video) Frames() int { return 0 }
+
+// Next returns [ErrNotBuilt].
+func (*Video) Next() (*Image, time.Duration, error) { return nil, 0, ErrNotBuilt }
+
+// VideoWriter cannot be made without OpenCV.
+type VideoWriter struct{}
+
+// NewVideoWriter returns [ErrNotBuilt].
+func NewVideoWriter(string, float64, int, int) (*VideoWriter, error) { return nil, ErrNotBuilt }
+
+// Write returns [ErrNotBuilt].
+func (*VideoWriter) Write(*Image) error { return ErrNotBuilt }
+
+// Close does nothing.
+func (*VideoWriter) Close() error { return nil }
