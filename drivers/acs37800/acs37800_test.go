@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/acs37800"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -264,22 +265,16 @@ func TestRoundTrip(t *testing.T) {
 		if err := dev.Sense(&m); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "volts", float64(m.Volts)/1e9, volts, 0.250*k/55000)
-		within(t, "amps", float64(m.Amps)/1e9, amps, float64(rangeAmps)/55000)
-		within(t, "watts", float64(m.Watts)/1e9, watts, k*float64(rangeAmps)/30/3080)
+		drivertest.Within(t, "volts", float64(m.Volts)/1e9, volts, 0.250*k/55000)
+		drivertest.Within(t, "amps", float64(m.Amps)/1e9, amps, float64(rangeAmps)/55000)
+		drivertest.Within(t, "watts", float64(m.Watts)/1e9, watts, k*float64(rangeAmps)/30/3080)
 		if volts*amps > 1 {
-			within(t, "power factor", m.PowerFactor, factor, 1.0/1024)
+			drivertest.Within(t, "power factor", m.PowerFactor, factor, 1.0/1024)
 		}
 		if again := m; dev.Sense(&again) != nil || again != m {
 			t.Fatalf("second Sense %+v, want %+v", again, m)
 		}
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack {
-		t.Fatalf("%s %.9g, want %.9g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever three words the bus delivers, a measurement is finite, its RMS
@@ -318,43 +313,6 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func BenchmarkSense(b *testing.B) {
-	chip := sim.NewACS37800(sim.MainsBoard())
-	chip.Set(221.4, 1.82, 389.1)
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x60, chip)
-	dev, err := acs37800.New(bus, acs37800.DefaultOpts())
-	if err != nil {
-		b.Fatal(err)
-	}
-	var m acs37800.Measurement
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(bus.BusTime().Seconds()*1000/float64(b.N), "bus-ms/op")
-}
-
-// Sense allocates nothing, so that a poll loop leaves the collector nothing to
-// do.
-func TestSenseAllocates(t *testing.T) {
-	bus := quiet{}
-	dev, err := acs37800.New(bus, acs37800.DefaultOpts())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m acs37800.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
-
 // quiet is a bus whose chips read zero.
 type quiet struct{}
 
@@ -363,3 +321,24 @@ var _ i2c.Bus = quiet{}
 func (quiet) String() string                    { return "quiet" }
 func (quiet) Tx(_ uint16, _, r []byte) error    { clear(r); return nil }
 func (quiet) SetSpeed(_ physic.Frequency) error { return nil }
+
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[acs37800.Measurement] {
+	return &drivertest.Sensor[acs37800.Measurement]{
+		Name: "acs37800", Addr: 0x60, Stale: acs37800.Measurement{Volts: 7, Amps: 8, Raw: [3]uint32{1, 2, 3}}, Bits: 3 * drivertest.Bits(1, 4),
+		Chip: func() sim.Chip {
+			chip := sim.NewACS37800(sim.MainsBoard())
+			chip.Set(221.4, 1.82, 389.1)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[acs37800.Measurement], error) {
+			return acs37800.New(bus, acs37800.DefaultOpts())
+		},
+		Float: acs37800.ErrAllOnes,
+	}
+}
+
+func TestContract(t *testing.T) { contract().Run(t) }
+
+// BenchmarkSense also tells the time of one reading on a 400 kHz bus.
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

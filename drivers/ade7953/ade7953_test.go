@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ade7953"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -683,19 +684,6 @@ func TestPeaksFail(t *testing.T) {
 	}
 }
 
-func TestString(t *testing.T) {
-	dev, err := ade7953.New(&i2ctest.Playback{DontPanic: true}, ade7953.DefaultOpts())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := dev.String(), "ade7953@playback/0x38"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
 // simDev is a meter on a simulated bus, configured.
 func simDev(tb testing.TB, opts *ade7953.Opts) (*ade7953.Dev, *sim.ADE7953, *sim.Bus) {
 	tb.Helper()
@@ -1024,3 +1012,29 @@ func (e *echo) Tx(_ uint16, w, r []byte) error {
 	copy(r, e.regs[reg][:])
 	return nil
 }
+
+// contract is what the driver has in common with all others, with both channels.
+func contract() *drivertest.Sensor[ade7953.Measurement] {
+	const word, half = 4, 2
+	return &drivertest.Sensor[ade7953.Measurement]{
+		Name: "ade7953", Addr: ade7953.Addr, Stale: ade7953.Measurement{Volts: 7, A: ade7953.Load{Amps: 8}},
+		// Voltage and period; current, three powers and the factor of each channel;
+		// the checksum.
+		Bits: (1+2*4+1)*drivertest.Bits(2, word) + (1+2)*drivertest.Bits(2, half),
+		Chip: func() sim.Chip {
+			chip := sim.NewADE7953(sim.ADE7953Outlets())
+			chip.Set(229, 50, sim.ADE7953Load{Amps: 3, Watts: 600}, sim.ADE7953Load{Amps: 1, Watts: -200})
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ade7953.Measurement], error) {
+			dev, err := ade7953.New(bus, ade7953.DefaultOpts())
+			if err != nil {
+				return nil, err
+			}
+			return dev, dev.Configure()
+		},
+		Float: ade7953.ErrWord, Lost: ade7953.ErrReset,
+	}
+}
+
+func TestContract(t *testing.T) { contract().Run(t) }

@@ -6,11 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/adm1272"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/pmbus"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
@@ -227,90 +229,54 @@ func TestRanges(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone.
 func TestSenseFails(t *testing.T) {
 	good := sensed(1, 2048)
-	tests := map[string]struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}{
-		"nobody there":           {text: "voltage: read command 0x88"},
-		"dies after the voltage": {ops: good[:1], text: "current: read command 0x8c"},
-		"dies after the current": {ops: good[:2], text: "configuration: read command 0xd4"},
-		"dies at the end":        {ops: good[:3], text: "warning limit: read command 0x4a"},
-		"short read":             {ops: []i2ctest.IO{read(0x88, 1)}, text: "voltage: read command 0x88"},
-		"voltage all ones":       {ops: sensed(0xFFFF, 0)[:1], err: adm1272.ErrWord, text: "voltage 0xffff"},
-		"current all ones":       {ops: sensed(1, 0xFFFF)[:2], err: adm1272.ErrWord, text: "current 0xffff"},
-		"current of 13 bits":     {ops: sensed(1, 0x1000)[:2], err: adm1272.ErrWord, text: "current 0x1000"},
-		"reset":                  {ops: append(good[:2:2], word(0xD4, 0x3F35)), err: adm1272.ErrReset, text: "configuration 0x3f35"},
-		"limit is gone":          {ops: append(good[:3:3], word(0x4A, 0)), err: adm1272.ErrReset, text: "warning limit 0x0000"},
-		"configuration all ones": {ops: append(good[:2:2], word(0xD4, 0xFFFF)), err: adm1272.ErrWord, text: "configuration 0xffff"},
-		"limit all ones":         {ops: append(good[:3:3], word(0x4A, 0xFFFF)), err: adm1272.ErrWord, text: "warning limit 0xffff"},
+	tests := map[string]drivertest.Fail{
+		"nobody there":           {Text: "voltage: read command 0x88"},
+		"dies after the voltage": {Ops: good[:1], Text: "current: read command 0x8c"},
+		"dies after the current": {Ops: good[:2], Text: "configuration: read command 0xd4"},
+		"dies at the end":        {Ops: good[:3], Text: "warning limit: read command 0x4a"},
+		"short read":             {Ops: []i2ctest.IO{read(0x88, 1)}, Text: "voltage: read command 0x88"},
+		"voltage all ones":       {Ops: sensed(0xFFFF, 0)[:1], Err: adm1272.ErrWord, Text: "voltage 0xffff"},
+		"current all ones":       {Ops: sensed(1, 0xFFFF)[:2], Err: adm1272.ErrWord, Text: "current 0xffff"},
+		"current of 13 bits":     {Ops: sensed(1, 0x1000)[:2], Err: adm1272.ErrWord, Text: "current 0x1000"},
+		"reset":                  {Ops: append(good[:2:2], word(0xD4, 0x3F35)), Err: adm1272.ErrReset, Text: "configuration 0x3f35"},
+		"limit is gone":          {Ops: append(good[:3:3], word(0x4A, 0)), Err: adm1272.ErrReset, Text: "warning limit 0x0000"},
+		"configuration all ones": {Ops: append(good[:2:2], word(0xD4, 0xFFFF)), Err: adm1272.ErrWord, Text: "configuration 0xffff"},
+		"limit all ones":         {Ops: append(good[:3:3], word(0x4A, 0xFFFF)), Err: adm1272.ErrWord, Text: "warning limit 0xffff"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := adm1272.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "adm1272@playback/0x10: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, adm1272.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}, newDev, tests)
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*adm1272.Opts) {}
 	other := append(usual()[:1], read(0x9A, 10, 'A', 'D', 'M', '1', '2', '7', '8'), read(0x9A, 10, 'A', 'D'))
-	tests := map[string]struct {
-		change func(*adm1272.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"chip":                  {change: func(o *adm1272.Opts) { o.Chip = 4 }},
-		"address":               {change: func(o *adm1272.Opts) { o.Addr = 0x80 }},
-		"no shunt":              {change: func(o *adm1272.Opts) { o.Shunt = 0 }},
-		"large shunt":           {change: func(o *adm1272.Opts) { o.Shunt = 2 * physic.Ohm }},
-		"no average":            {change: func(o *adm1272.Opts) { o.Average = 0 }},
-		"average of 3":          {change: func(o *adm1272.Opts) { o.Average = 3 }},
-		"average of 256":        {change: func(o *adm1272.Opts) { o.Average = 256 }},
-		"range of an ADM1278":   {change: func(o *adm1272.Opts) { o.Chip = adm1272.ADM1278 }},
-		"limit too high":        {change: func(o *adm1272.Opts) { o.Warn = 30875 * physic.MilliAmpere }},
-		"limit past the word":   {change: func(o *adm1272.Opts) { o.Warn = physic.KiloAmpere }},
-		"limit too low":         {change: func(o *adm1272.Opts) { o.Warn = 15 * physic.MilliAmpere }},
-		"limit backwards":       {change: func(o *adm1272.Opts) { o.Warn = -physic.Ampere }},
-		"nobody there":          {change: same},
-		"another maker":         {change: same, ops: []i2ctest.IO{read(0x99, 3, 'T', 'I', '!')}, err: adm1272.ErrWord},
-		"model not read":        {change: same, ops: usual()[:1]},
-		"another model":         {change: same, ops: other, err: adm1272.ErrWord},
-		"model not finished":    {change: same, ops: usual()[:2]},
-		"configuration missing": {change: same, ops: usual()[:3]},
-		"bus stuck high":        {change: same, ops: append(usual()[:3], word(0xD4, 0xFFFF)), err: adm1272.ErrWord},
-		"does not stop":         {change: same, ops: usual()[:4]},
-		"not configured":        {change: same, ops: usual()[:5]},
-		"does not go on":        {change: same, ops: usual()[:6]},
-		"no limit":              {change: same, ops: usual()[:7]},
-		"not read back":         {change: same, ops: usual()[:8]},
-		"another configuration": {change: same, ops: append(usual()[:8], word(0xD4, 0x3F35)), err: adm1272.ErrReset},
-		"another limit":         {change: same, ops: append(usual()[:9], word(0x4A, 0)), err: adm1272.ErrReset},
+	tests := map[string]drivertest.Refusal[adm1272.Opts]{
+		"chip":                  {Change: func(o *adm1272.Opts) { o.Chip = 4 }},
+		"address":               {Change: func(o *adm1272.Opts) { o.Addr = 0x80 }},
+		"no shunt":              {Change: func(o *adm1272.Opts) { o.Shunt = 0 }},
+		"large shunt":           {Change: func(o *adm1272.Opts) { o.Shunt = 2 * physic.Ohm }},
+		"no average":            {Change: func(o *adm1272.Opts) { o.Average = 0 }},
+		"average of 3":          {Change: func(o *adm1272.Opts) { o.Average = 3 }},
+		"average of 256":        {Change: func(o *adm1272.Opts) { o.Average = 256 }},
+		"range of an ADM1278":   {Change: func(o *adm1272.Opts) { o.Chip = adm1272.ADM1278 }},
+		"limit too high":        {Change: func(o *adm1272.Opts) { o.Warn = 30875 * physic.MilliAmpere }},
+		"limit past the word":   {Change: func(o *adm1272.Opts) { o.Warn = physic.KiloAmpere }},
+		"limit too low":         {Change: func(o *adm1272.Opts) { o.Warn = 15 * physic.MilliAmpere }},
+		"limit backwards":       {Change: func(o *adm1272.Opts) { o.Warn = -physic.Ampere }},
+		"nobody there":          {},
+		"another maker":         {Ops: []i2ctest.IO{read(0x99, 3, 'T', 'I', '!')}, Err: adm1272.ErrWord},
+		"model not read":        {Ops: usual()[:1]},
+		"another model":         {Ops: other, Err: adm1272.ErrWord},
+		"model not finished":    {Ops: usual()[:2]},
+		"configuration missing": {Ops: usual()[:3]},
+		"bus stuck high":        {Ops: append(usual()[:3], word(0xD4, 0xFFFF)), Err: adm1272.ErrWord},
+		"does not stop":         {Ops: usual()[:4]},
+		"not configured":        {Ops: usual()[:5]},
+		"does not go on":        {Ops: usual()[:6]},
+		"no limit":              {Ops: usual()[:7]},
+		"not read back":         {Ops: usual()[:8]},
+		"another configuration": {Ops: append(usual()[:8], word(0xD4, 0x3F35)), Err: adm1272.ErrReset},
+		"another limit":         {Ops: append(usual()[:9], word(0x4A, 0)), Err: adm1272.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := adm1272.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := adm1272.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-		})
-	}
+	drivertest.Refuses(t, adm1272.DefaultOpts, adm1272.New, tests)
 }
 
 func TestWarn(t *testing.T) {
@@ -477,17 +443,11 @@ func TestRoundTrip(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		within(t, "volts", float64(m.Volts)/1e9, volts, topVolts/4095)
-		within(t, "amps", float64(m.Amps)/1e9, amps, topAmps/2047)
+		drivertest.Within(t, "volts", float64(m.Volts)/1e9, volts, topVolts/4095)
+		drivertest.Within(t, "amps", float64(m.Amps)/1e9, amps, topAmps/2047)
 		// The coefficients of the power have four digits, and their own rounding.
-		within(t, "power", float64(power)/1e9, volts*amps, topVolts*topAmps/15000+math.Abs(volts*amps)*2e-4)
+		drivertest.Within(t, "power", float64(power)/1e9, volts*amps, topVolts*topAmps/15000+math.Abs(volts*amps)*2e-4)
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack {
-		t.Fatalf("%s %.9g, want %.9g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever words the bus delivers, a measurement has the sign of its word and is
@@ -520,54 +480,80 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "adm1272@playback/0x10"; got != want {
-		t.Errorf("String %q, want %q", got, want)
+// sister is the model of a member of the family, at 1 mΩ.
+func sister(chip adm1272.Chip) *sim.ADM1272 {
+	return map[adm1272.Chip]func(uint16, float64) *sim.ADM1272{
+		adm1272.ADM1272: sim.NewADM1272, adm1272.ADM1275: sim.NewADM1275, adm1272.ADM1276: sim.NewADM1276, adm1272.ADM1278: sim.NewADM1278,
+	}[chip](0x10, 0.001)
+}
+
+// contract is what the drivers of the family have in common with all others.
+func contract(chip adm1272.Chip) *drivertest.Sensor[adm1272.Measurement] {
+	wide := chip == adm1272.ADM1272 || chip == adm1272.ADM1278 // its configuration has two bytes
+	bits := 4 * drivertest.Bits(1, 3)
+	if !wide {
+		bits -= 9
 	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-	if got := adm1272.Chip(9).String(); got != "Chip(9)" {
-		t.Error(got)
+	return &drivertest.Sensor[adm1272.Measurement]{
+		Name: strings.ToLower(chip.String()), Addr: 0x10, Bits: bits,
+		Stale: adm1272.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}},
+		Chip: func() sim.Chip {
+			m := sister(chip)
+			m.Set(12, 15)
+			return m
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[adm1272.Measurement], error) {
+			opts := adm1272.DefaultOpts()
+			opts.Chip, opts.WideAmps = chip, chip == adm1272.ADM1272
+			opts.PEC, opts.Warn = true, 20*physic.Ampere
+			return adm1272.New(bus, opts)
+		},
+		Float: pmbus.ErrPEC, Lost: adm1272.ErrReset, Checked: true,
 	}
 }
 
-func benchmark(b *testing.B, pec bool) {
-	b.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x10, sim.NewADM1272(0x10, 0.001))
-	opts := adm1272.DefaultOpts()
-	opts.PEC = pec
-	dev, err := adm1272.New(bus, opts)
-	if err != nil {
-		b.Fatal(err)
+func TestContract(t *testing.T) {
+	for _, chip := range []adm1272.Chip{adm1272.ADM1272, adm1272.ADM1275, adm1272.ADM1276, adm1272.ADM1278} {
+		t.Run(chip.String(), contract(chip).Run)
 	}
-	var m adm1272.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
+}
+
+// The models of the sisters, made from their coefficients apart from the driver,
+// read as what they are fed with.
+func TestSisters(t *testing.T) {
+	for _, chip := range []adm1272.Chip{adm1272.ADM1275, adm1272.ADM1276, adm1272.ADM1278} {
+		t.Run(chip.String(), func(t *testing.T) {
+			for _, wide := range []bool{false, true} {
+				model := sister(chip)
+				bus := sim.NewBus("sim", 400*physic.KiloHertz)
+				bus.Attach(0x10, model)
+				opts := adm1272.DefaultOpts()
+				opts.Chip, opts.WideAmps, opts.WideVolts = chip, false, wide
+				dev, err := adm1272.New(bus, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, want := range []struct{ volts, amps float64 }{{5.5, 0}, {1, 12.5}, {6, 25}, {0.5, -20}} {
+					model.Set(want.volts, want.amps)
+					var m adm1272.Measurement
+					if err := dev.Sense(&m); err != nil {
+						t.Fatal(err)
+					}
+					drivertest.Within(t, "volts", float64(m.Volts)/1e9, want.volts, 0.003)
+					drivertest.Within(t, "amps", float64(m.Amps)/1e9, want.amps, 0.007)
+					if chip == adm1272.ADM1275 {
+						continue
+					}
+					var watts physic.Power
+					if err := dev.Power(&watts); err != nil {
+						t.Fatal(err)
+					}
+					drivertest.Within(t, "watts", float64(watts)/1e9, want.volts*want.amps, 0.02)
+				}
+			}
+		})
 	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
 }
 
 // BenchmarkSense also tells the time of one reading on a 400 kHz bus.
-func BenchmarkSense(b *testing.B) { benchmark(b, false) }
-
-// BenchmarkSensePEC is the same with packet error codes.
-func BenchmarkSensePEC(b *testing.B) { benchmark(b, true) }
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t)
-	var m adm1272.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkSense(b *testing.B) { contract(adm1272.ADM1272).Bench(b) }

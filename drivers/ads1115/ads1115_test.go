@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ads1115"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -379,3 +381,37 @@ func BenchmarkSense(b *testing.B) {
 	}
 	b.ReportMetric(k.bus.BusTime().Seconds()*1000/float64(b.N), "bus-ms/op")
 }
+
+// contract is what the driver has in common with all others, of a continuous
+// converter.
+func contract() *drivertest.Sensor[ads1115.Reading] {
+	return &drivertest.Sensor[ads1115.Reading]{
+		Name: "ads1115", Addr: 0x48, Stale: ads1115.Reading{Volts: 7, Raw: 8}, Bits: 2 * drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			now := time.Duration(0)
+			chip := sim.NewADS1115(func() time.Duration { now += 10 * time.Millisecond; return now })
+			chip.Set(0, sim.Wave{Bias: 1.5})
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ads1115.Reading], error) {
+			opts := ads1115.DefaultOpts()
+			opts.Continuous = true
+			dev, err := ads1115.New(bus, opts)
+			if err != nil {
+				return nil, err
+			}
+			return device{dev}, dev.Configure()
+		},
+		Float: ads1115.ErrReset,
+	}
+}
+
+// device is a driver that is asked whether it must be set up again.
+type device struct{ *ads1115.Dev }
+
+func (d device) Check() error {
+	var r ads1115.Reading
+	return d.Sense(&r)
+}
+
+func TestContract(t *testing.T) { contract().Run(t) }

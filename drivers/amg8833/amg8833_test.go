@@ -7,11 +7,13 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/amg8833"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -137,39 +139,21 @@ func TestSenseFails(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*amg8833.Opts) {}
 	ok := born(0)
-	tests := map[string]struct {
-		change func(*amg8833.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address below":   {change: func(o *amg8833.Opts) { o.Addr = 0x67 }},
-		"address above":   {change: func(o *amg8833.Opts) { o.Addr = 0x6A }},
-		"rate":            {change: func(o *amg8833.Opts) { o.Rate = 2 }},
-		"nobody there":    {change: same},
-		"not reset":       {change: same, ops: ok[:1]},
-		"rate not set":    {change: same, ops: ok[:2]},
-		"not read back":   {change: same, ops: ok[:3]},
-		"asleep":          {change: same, ops: append(born(0)[:3], read(0, 0x10, 0, 0, 0)), err: amg8833.ErrReset},
-		"another rate":    {change: same, ops: append(born(0)[:3], read(0, 0, 0, 1, 0)), err: amg8833.ErrReset},
-		"interrupt is on": {change: same, ops: append(born(0)[:3], read(0, 0, 0, 0, 1)), err: amg8833.ErrReset},
-		"bus stuck high":  {change: same, ops: append(born(0)[:3], read(0, 0xFF, 0xFF, 0xFF, 0xFF)), err: amg8833.ErrReset},
+	tests := map[string]drivertest.Refusal[amg8833.Opts]{
+		"address below":   {Change: func(o *amg8833.Opts) { o.Addr = 0x67 }},
+		"address above":   {Change: func(o *amg8833.Opts) { o.Addr = 0x6A }},
+		"rate":            {Change: func(o *amg8833.Opts) { o.Rate = 2 }},
+		"nobody there":    {},
+		"not reset":       {Ops: ok[:1]},
+		"rate not set":    {Ops: ok[:2]},
+		"not read back":   {Ops: ok[:3]},
+		"asleep":          {Ops: append(born(0)[:3], read(0, 0x10, 0, 0, 0)), Err: amg8833.ErrReset},
+		"another rate":    {Ops: append(born(0)[:3], read(0, 0, 0, 1, 0)), Err: amg8833.ErrReset},
+		"interrupt is on": {Ops: append(born(0)[:3], read(0, 0, 0, 0, 1)), Err: amg8833.ErrReset},
+		"bus stuck high":  {Ops: append(born(0)[:3], read(0, 0xFF, 0xFF, 0xFF, 0xFF)), Err: amg8833.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := amg8833.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := amg8833.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, amg8833.DefaultOpts, amg8833.New, tests)
 }
 
 // A chip that lost its supply has no frame, and says so until it has one.
@@ -272,51 +256,31 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "amg8833@playback/0x69"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
-func simDev(tb testing.TB) (*amg8833.Dev, *sim.Bus) {
-	tb.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	chip := sim.NewAMG8833()
-	bus.Attach(0x69, chip)
-	dev, err := amg8833.New(bus, amg8833.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var scene [sim.AMG8833Pixels]float64
-	chip.SetCelsius(&scene, 25)
-	return dev, bus
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _ := simDev(t)
-	var f amg8833.Frame
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&f); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[amg8833.Frame] {
+	return &drivertest.Sensor[amg8833.Frame]{
+		Name: "amg8833", Addr: 0x69, Stale: amg8833.Frame{Chip: 42}, Bits: drivertest.Bits(1, 2) + drivertest.Bits(1, 128),
+		Chip: func() sim.Chip {
+			chip := sim.NewAMG8833()
+			room(chip)
+			return chip
+		},
+		Feed: room,
+		Start: func(bus i2c.Bus) (drivertest.Dev[amg8833.Frame], error) {
+			return amg8833.New(bus, amg8833.DefaultOpts())
+		},
 	}
 }
 
-func BenchmarkSense(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	var f amg8833.Frame
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&f); err != nil {
-			b.Fatal(err)
-		}
+func TestContract(t *testing.T) { contract().Run(t) }
+
+// BenchmarkSense also tells the time of one reading on a 400 kHz bus.
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }
+
+// room is what the chip sees and its thermistor has.
+func room(chip sim.Chip) {
+	if amg, ok := chip.(*sim.AMG8833); ok {
+		var scene [sim.AMG8833Pixels]float64
+		amg.SetCelsius(&scene, 25)
 	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
 }

@@ -1,17 +1,17 @@
 package ina219_test
 
 import (
-	"errors"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ina219"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -83,42 +83,21 @@ func TestSense(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone.
 func TestSenseFails(t *testing.T) {
 	good := sensed(1, 2)
-	tests := map[string]struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}{
-		"nobody there":           {text: "read register 0x01"},
-		"dies after the current": {ops: good[:1], text: "read register 0x02"},
-		"dies after the voltage": {ops: good[:2], text: "read register 0x05"},
-		"short read":             {ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, text: "read register 0x01"},
-		"all ones":               {ops: sensed(0xFFFF, 0xFFFF)[:2], err: ina219.ErrWord, text: "bus voltage 0xffff"},
-		"above 32 V":             {ops: sensed(0, 0xFA08)[:2], err: ina219.ErrWord, text: "bus voltage 0xfa08"},
-		"an unused bit":          {ops: sensed(0, 0x0004)[:2], err: ina219.ErrWord, text: "bus voltage 0x0004"},
-		"above 320 mV":           {ops: sensed(0x7D01, 0)[:2], err: ina219.ErrWord, text: "shunt voltage 0x7d01"},
-		"below -320 mV":          {ops: sensed(0x82FF, 0)[:2], err: ina219.ErrWord, text: "shunt voltage 0x82ff"},
-		"reset":                  {ops: []i2ctest.IO{good[0], good[1], read(5, 0)}, err: ina219.ErrReset, text: "calibration 0x0000"},
-		"another calibration":    {ops: []i2ctest.IO{good[0], good[1], read(5, 0x1002)}, err: ina219.ErrReset, text: "calibration 0x1002"},
-		"last word all ones":     {ops: []i2ctest.IO{good[0], good[1], read(5, 0xFFFF)}, err: ina219.ErrWord, text: "calibration 0xffff"},
+	tests := map[string]drivertest.Fail{
+		"nobody there":           {Text: "read register 0x01"},
+		"dies after the current": {Ops: good[:1], Text: "read register 0x02"},
+		"dies after the voltage": {Ops: good[:2], Text: "read register 0x05"},
+		"short read":             {Ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, Text: "read register 0x01"},
+		"all ones":               {Ops: sensed(0xFFFF, 0xFFFF)[:2], Err: ina219.ErrWord, Text: "bus voltage 0xffff"},
+		"above 32 V":             {Ops: sensed(0, 0xFA08)[:2], Err: ina219.ErrWord, Text: "bus voltage 0xfa08"},
+		"an unused bit":          {Ops: sensed(0, 0x0004)[:2], Err: ina219.ErrWord, Text: "bus voltage 0x0004"},
+		"above 320 mV":           {Ops: sensed(0x7D01, 0)[:2], Err: ina219.ErrWord, Text: "shunt voltage 0x7d01"},
+		"below -320 mV":          {Ops: sensed(0x82FF, 0)[:2], Err: ina219.ErrWord, Text: "shunt voltage 0x82ff"},
+		"reset":                  {Ops: []i2ctest.IO{good[0], good[1], read(5, 0)}, Err: ina219.ErrReset, Text: "calibration 0x0000"},
+		"another calibration":    {Ops: []i2ctest.IO{good[0], good[1], read(5, 0x1002)}, Err: ina219.ErrReset, Text: "calibration 0x1002"},
+		"last word all ones":     {Ops: []i2ctest.IO{good[0], good[1], read(5, 0xFFFF)}, Err: ina219.ErrWord, Text: "calibration 0xffff"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := ina219.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "ina219@playback/0x40: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, ina219.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}, newDev, tests)
 }
 
 func TestNew(t *testing.T) {
@@ -165,101 +144,25 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*ina219.Opts) {}
-	tests := map[string]struct {
-		change func(*ina219.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":              {change: func(o *ina219.Opts) { o.Addr = 0x3F }},
-		"no shunt":             {change: func(o *ina219.Opts) { o.Shunt = 0 }},
-		"large shunt":          {change: func(o *ina219.Opts) { o.Shunt = 101 * physic.Ohm }},
-		"average":              {change: func(o *ina219.Opts) { o.Average = 3 }},
-		"no maximum":           {change: func(o *ina219.Opts) { o.Max = 0 }},
-		"maximum too high":     {change: func(o *ina219.Opts) { o.Max = 3200*physic.MilliAmpere + 1 }},
-		"nobody there":         {change: same},
-		"bus stuck high":       {change: same, ops: []i2ctest.IO{read(0, 0xFFFF)}, err: ina219.ErrWord},
-		"an INA226":            {change: same, ops: []i2ctest.IO{read(0, 0x4127)}, err: ina219.ErrWord},
-		"not written":          {change: same, ops: born()[:1]},
-		"not calibrated":       {change: same, ops: born()[:2]},
-		"not read back":        {change: same, ops: born()[:3]},
-		"other configuration":  {change: same, ops: append(born()[:3], read(0, 0x399F)), err: ina219.ErrReset},
-		"all ones afterwards":  {change: same, ops: append(born()[:3], read(0, 0xFFFF)), err: ina219.ErrWord},
-		"calibration not read": {change: same, ops: born()[:4]},
-		"no calibration":       {change: same, ops: append(born()[:4], read(5, 0)), err: ina219.ErrReset},
+	tests := map[string]drivertest.Refusal[ina219.Opts]{
+		"address":              {Change: func(o *ina219.Opts) { o.Addr = 0x3F }},
+		"no shunt":             {Change: func(o *ina219.Opts) { o.Shunt = 0 }},
+		"large shunt":          {Change: func(o *ina219.Opts) { o.Shunt = 101 * physic.Ohm }},
+		"average":              {Change: func(o *ina219.Opts) { o.Average = 3 }},
+		"no maximum":           {Change: func(o *ina219.Opts) { o.Max = 0 }},
+		"maximum too high":     {Change: func(o *ina219.Opts) { o.Max = 3200*physic.MilliAmpere + 1 }},
+		"nobody there":         {},
+		"bus stuck high":       {Ops: []i2ctest.IO{read(0, 0xFFFF)}, Err: ina219.ErrWord},
+		"an INA226":            {Ops: []i2ctest.IO{read(0, 0x4127)}, Err: ina219.ErrWord},
+		"not written":          {Ops: born()[:1]},
+		"not calibrated":       {Ops: born()[:2]},
+		"not read back":        {Ops: born()[:3]},
+		"other configuration":  {Ops: append(born()[:3], read(0, 0x399F)), Err: ina219.ErrReset},
+		"all ones afterwards":  {Ops: append(born()[:3], read(0, 0xFFFF)), Err: ina219.ErrWord},
+		"calibration not read": {Ops: born()[:4]},
+		"no calibration":       {Ops: append(born()[:4], read(5, 0)), Err: ina219.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := ina219.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := ina219.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
-// simulated is a driver on a model, at 2 mΩ, up to 100 A.
-func simulated(tb testing.TB) (*ina219.Dev, *sim.INA219, *sim.Bus, *sim.Wire) {
-	tb.Helper()
-	chip := sim.NewINA219(0.002)
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	wire := bus.Attach(0x40, chip)
-	opts := ina219.DefaultOpts()
-	opts.Shunt = 2 * physic.MilliOhm
-	opts.Max = 100 * physic.Ampere
-	dev, err := ina219.New(bus, opts)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return dev, chip, bus, wire
-}
-
-// A chip that lost its supply in mid-run never reads as no load, and is itself
-// again after Configure.
-func TestPowerOnReset(t *testing.T) {
-	dev, chip, bus, wire := simulated(t)
-	chip.Set(24, 15)
-	var m ina219.Measurement
-	if err := dev.Sense(&m); err != nil || m.Amps != 15*physic.Ampere {
-		t.Fatalf("%+v, %v", m, err)
-	}
-	before := m
-	chip.Reset()
-	if err := dev.Sense(&m); !errors.Is(err, ina219.ErrReset) || m != before {
-		t.Errorf("Sense after a reset: %v, %+v", err, m)
-	}
-	chip.Set(24, 30)
-	if err := dev.Check(); !errors.Is(err, ina219.ErrReset) {
-		t.Errorf("Check after a reset: %v", err)
-	}
-	if err := dev.Configure(); err != nil {
-		t.Fatal(err)
-	}
-	if err := dev.Sense(&m); err != nil || m.Amps != 30*physic.Ampere {
-		t.Errorf("Sense after Configure: %+v, %v", m, err)
-	}
-
-	before = m
-	wire.Float(true)
-	if err := dev.Sense(&m); !errors.Is(err, ina219.ErrWord) || m != before {
-		t.Errorf("Sense of a floating bus: %v, %+v", err, m)
-	}
-	wire.Float(false)
-	bus.NACK(0x40, true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrNACK) || m != before {
-		t.Errorf("Sense of a dead chip: %v, %+v", err, m)
-	}
-	bus.NACK(0x40, false)
-	bus.Hold(true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrTimeout) || m != before {
-		t.Errorf("Sense of a stuck bus: %v, %+v", err, m)
-	}
+	drivertest.Refuses(t, ina219.DefaultOpts, ina219.New, tests)
 }
 
 // What the plant feeds into the model comes out of the driver within half a step
@@ -286,16 +189,10 @@ func TestRoundTrip(t *testing.T) {
 		if err := dev.Sense(&m); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "volts", float64(m.Volts)/1e9, volts, 4e-3/2)
-		within(t, "amps", float64(m.Amps)/1e9, amps, 10e-6/2/ohms)
-		within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*4e-3/2+volts*10e-6/2/ohms+1e-9)
+		drivertest.Within(t, "volts", float64(m.Volts)/1e9, volts, 4e-3/2)
+		drivertest.Within(t, "amps", float64(m.Amps)/1e9, amps, 10e-6/2/ohms)
+		drivertest.Within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*4e-3/2+volts*10e-6/2/ohms+1e-9)
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack*(1+1e-6)+2e-9 {
-		t.Fatalf("%s %.12g, want %.12g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever words the bus delivers, a measurement has the sign of its word and is
@@ -328,38 +225,24 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "ina219@playback/0x40"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[ina219.Measurement] {
+	return &drivertest.Sensor[ina219.Measurement]{
+		Name: "ina219", Addr: 0x40, Stale: ina219.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}, Bits: 3 * drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewINA219(0.1)
+			chip.Set(24, 1.5)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ina219.Measurement], error) {
+			return ina219.New(bus, ina219.DefaultOpts())
+		},
+		Float: ina219.ErrWord,
+		Lost:  ina219.ErrReset,
 	}
 }
+
+func TestContract(t *testing.T) { contract().Run(t) }
 
 // BenchmarkSense also tells the time of one reading on a 400 kHz bus.
-func BenchmarkSense(b *testing.B) {
-	dev, _, bus, _ := simulated(b)
-	var m ina219.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t)
-	var m ina219.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

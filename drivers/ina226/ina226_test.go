@@ -3,15 +3,16 @@ package ina226_test
 import (
 	"errors"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ina226"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -83,39 +84,18 @@ func TestSense(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone.
 func TestSenseFails(t *testing.T) {
 	good := sensed(1, 2)
-	tests := map[string]struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}{
-		"nobody there":           {text: "read register 0x01"},
-		"dies after the current": {ops: good[:1], text: "read register 0x02"},
-		"dies after the voltage": {ops: good[:2], text: "read register 0x05"},
-		"short read":             {ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, text: "read register 0x01"},
-		"all ones":               {ops: sensed(0xFFFF, 0xFFFF)[:2], err: ina226.ErrWord, text: "bus voltage 0xffff"},
-		"sign of the voltage":    {ops: sensed(0, 0x8000)[:2], err: ina226.ErrWord, text: "bus voltage 0x8000"},
-		"reset":                  {ops: []i2ctest.IO{good[0], good[1], read(5, 0)}, err: ina226.ErrReset, text: "calibration 0x0000"},
-		"another calibration":    {ops: []i2ctest.IO{good[0], good[1], read(5, 0x0801)}, err: ina226.ErrReset, text: "calibration 0x0801"},
-		"last word all ones":     {ops: []i2ctest.IO{good[0], good[1], read(5, 0xFFFF)}, err: ina226.ErrWord, text: "calibration 0xffff"},
+	tests := map[string]drivertest.Fail{
+		"nobody there":           {Text: "read register 0x01"},
+		"dies after the current": {Ops: good[:1], Text: "read register 0x02"},
+		"dies after the voltage": {Ops: good[:2], Text: "read register 0x05"},
+		"short read":             {Ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, Text: "read register 0x01"},
+		"all ones":               {Ops: sensed(0xFFFF, 0xFFFF)[:2], Err: ina226.ErrWord, Text: "bus voltage 0xffff"},
+		"sign of the voltage":    {Ops: sensed(0, 0x8000)[:2], Err: ina226.ErrWord, Text: "bus voltage 0x8000"},
+		"reset":                  {Ops: []i2ctest.IO{good[0], good[1], read(5, 0)}, Err: ina226.ErrReset, Text: "calibration 0x0000"},
+		"another calibration":    {Ops: []i2ctest.IO{good[0], good[1], read(5, 0x0801)}, Err: ina226.ErrReset, Text: "calibration 0x0801"},
+		"last word all ones":     {Ops: []i2ctest.IO{good[0], good[1], read(5, 0xFFFF)}, Err: ina226.ErrWord, Text: "calibration 0xffff"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := ina226.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "ina226@playback/0x40: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, ina226.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}, newDev, tests)
 }
 
 func TestNew(t *testing.T) {
@@ -172,52 +152,34 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*ina226.Opts) {}
 	above := func(a physic.ElectricCurrent) func(*ina226.Opts) {
 		return func(o *ina226.Opts) { o.Alert = ina226.Alert{Enabled: true, Above: a} }
 	}
-	tests := map[string]struct {
-		change func(*ina226.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":              {change: func(o *ina226.Opts) { o.Addr = 0x50 }},
-		"no shunt":             {change: func(o *ina226.Opts) { o.Shunt = 0 }},
-		"large shunt":          {change: func(o *ina226.Opts) { o.Shunt = 11 * physic.Ohm }},
-		"average":              {change: func(o *ina226.Opts) { o.Average = 2 }},
-		"conversion":           {change: func(o *ina226.Opts) { o.Conversion = time.Millisecond }},
-		"conversion in ns":     {change: func(o *ina226.Opts) { o.Conversion = 140*time.Microsecond + 1 }},
-		"alert without limit":  {change: above(0)},
-		"alert at full scale":  {change: above(819175 * physic.MicroAmpere)},
-		"alert backwards":      {change: above(-physic.Ampere)},
-		"nobody there":         {change: same},
-		"bus stuck high":       {change: same, ops: []i2ctest.IO{read(0, 0xFFFF)}, err: ina226.ErrWord},
-		"bus stuck low":        {change: same, ops: []i2ctest.IO{read(0, 0)}, err: ina226.ErrWord},
-		"an INA219":            {change: same, ops: []i2ctest.IO{read(0, 0x399F)}, err: ina226.ErrWord},
-		"not written":          {change: same, ops: born()[:1]},
-		"mask not written":     {change: same, ops: born()[:3]},
-		"not read back":        {change: same, ops: born()[:5]},
-		"other configuration":  {change: same, ops: append(born()[:5], read(0, 0x4127)), err: ina226.ErrReset},
-		"all ones afterwards":  {change: same, ops: append(born()[:5], read(0, 0xFFFF)), err: ina226.ErrWord},
-		"limit not read back":  {change: same, ops: born()[:6]},
-		"another limit":        {change: same, ops: append(born()[:6], read(7, 1)), err: ina226.ErrReset},
-		"no calibration":       {change: same, ops: append(born()[:7], read(5, 0)), err: ina226.ErrReset},
-		"calibration not read": {change: same, ops: born()[:7]},
+	tests := map[string]drivertest.Refusal[ina226.Opts]{
+		"address":              {Change: func(o *ina226.Opts) { o.Addr = 0x50 }},
+		"no shunt":             {Change: func(o *ina226.Opts) { o.Shunt = 0 }},
+		"large shunt":          {Change: func(o *ina226.Opts) { o.Shunt = 11 * physic.Ohm }},
+		"average":              {Change: func(o *ina226.Opts) { o.Average = 2 }},
+		"conversion":           {Change: func(o *ina226.Opts) { o.Conversion = time.Millisecond }},
+		"conversion in ns":     {Change: func(o *ina226.Opts) { o.Conversion = 140*time.Microsecond + 1 }},
+		"alert without limit":  {Change: above(0)},
+		"alert at full scale":  {Change: above(819175 * physic.MicroAmpere)},
+		"alert backwards":      {Change: above(-physic.Ampere)},
+		"nobody there":         {},
+		"bus stuck high":       {Ops: []i2ctest.IO{read(0, 0xFFFF)}, Err: ina226.ErrWord},
+		"bus stuck low":        {Ops: []i2ctest.IO{read(0, 0)}, Err: ina226.ErrWord},
+		"an INA219":            {Ops: []i2ctest.IO{read(0, 0x399F)}, Err: ina226.ErrWord},
+		"not written":          {Ops: born()[:1]},
+		"mask not written":     {Ops: born()[:3]},
+		"not read back":        {Ops: born()[:5]},
+		"other configuration":  {Ops: append(born()[:5], read(0, 0x4127)), Err: ina226.ErrReset},
+		"all ones afterwards":  {Ops: append(born()[:5], read(0, 0xFFFF)), Err: ina226.ErrWord},
+		"limit not read back":  {Ops: born()[:6]},
+		"another limit":        {Ops: append(born()[:6], read(7, 1)), Err: ina226.ErrReset},
+		"no calibration":       {Ops: append(born()[:7], read(5, 0)), Err: ina226.ErrReset},
+		"calibration not read": {Ops: born()[:7]},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := ina226.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := ina226.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, ina226.DefaultOpts, ina226.New, tests)
 }
 
 func TestFlags(t *testing.T) {
@@ -247,11 +209,11 @@ func TestFlags(t *testing.T) {
 }
 
 // simulated is a driver on a model, at 2 mΩ, whose alert pin latches above 20 A.
-func simulated(tb testing.TB) (*ina226.Dev, *sim.INA226, *sim.Bus, *sim.Wire) {
+func simulated(tb testing.TB) (*ina226.Dev, *sim.INA226) {
 	tb.Helper()
 	chip := sim.NewINA226(0.002)
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	wire := bus.Attach(0x40, chip)
+	bus.Attach(0x40, chip)
 	opts := ina226.DefaultOpts()
 	opts.Shunt = 2 * physic.MilliOhm
 	opts.Alert = ina226.Alert{Enabled: true, Above: 20 * physic.Ampere, Latch: true}
@@ -259,13 +221,13 @@ func simulated(tb testing.TB) (*ina226.Dev, *sim.INA226, *sim.Bus, *sim.Wire) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return dev, chip, bus, wire
+	return dev, chip
 }
 
 // A chip that lost its supply in mid-run never reads as no load, and is itself
 // again after Configure.
 func TestPowerOnReset(t *testing.T) {
-	dev, chip, bus, wire := simulated(t)
+	dev, chip := simulated(t)
 	chip.Set(48, 15)
 	var m ina226.Measurement
 	if err := dev.Sense(&m); err != nil || m.Amps != 15*physic.Ampere {
@@ -286,27 +248,11 @@ func TestPowerOnReset(t *testing.T) {
 	if err := dev.Sense(&m); err != nil || m.Amps != 30*physic.Ampere || chip.Pin() {
 		t.Errorf("Sense after Configure: %+v, %v, pin %t", m, err, chip.Pin())
 	}
-
-	before = m
-	wire.Float(true)
-	if err := dev.Sense(&m); !errors.Is(err, ina226.ErrWord) || m != before {
-		t.Errorf("Sense of a floating bus: %v, %+v", err, m)
-	}
-	wire.Float(false)
-	bus.NACK(0x40, true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrNACK) || m != before {
-		t.Errorf("Sense of a dead chip: %v, %+v", err, m)
-	}
-	bus.NACK(0x40, false)
-	bus.Hold(true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrTimeout) || m != before {
-		t.Errorf("Sense of a stuck bus: %v, %+v", err, m)
-	}
 }
 
 // The pin goes by itself when the limit is passed, and stays until Flags.
 func TestAlert(t *testing.T) {
-	dev, chip, _, _ := simulated(t)
+	dev, chip := simulated(t)
 	for _, step := range []struct {
 		amps float64
 		pin  bool
@@ -346,16 +292,10 @@ func TestRoundTrip(t *testing.T) {
 		if err := dev.Sense(&m); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "volts", float64(m.Volts)/1e9, volts, 1.25e-3/2)
-		within(t, "amps", float64(m.Amps)/1e9, amps, 2.5e-6/2/ohms)
-		within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*1.25e-3/2+volts*2.5e-6/2/ohms+1e-9)
+		drivertest.Within(t, "volts", float64(m.Volts)/1e9, volts, 1.25e-3/2)
+		drivertest.Within(t, "amps", float64(m.Amps)/1e9, amps, 2.5e-6/2/ohms)
+		drivertest.Within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*1.25e-3/2+volts*2.5e-6/2/ohms+1e-9)
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack*(1+1e-6)+2e-9 {
-		t.Fatalf("%s %.12g, want %.12g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever words the bus delivers, a measurement has the sign of its word and is
@@ -388,38 +328,24 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "ina226@playback/0x40"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[ina226.Measurement] {
+	return &drivertest.Sensor[ina226.Measurement]{
+		Name: "ina226", Addr: 0x40, Stale: ina226.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint16{4, 5}}, Bits: 3 * drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewINA226(0.1)
+			chip.Set(24, 0.5)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ina226.Measurement], error) {
+			return ina226.New(bus, ina226.DefaultOpts())
+		},
+		Float: ina226.ErrWord,
+		Lost:  ina226.ErrReset,
 	}
 }
+
+func TestContract(t *testing.T) { contract().Run(t) }
 
 // BenchmarkSense also tells the time of one reading on a 400 kHz bus.
-func BenchmarkSense(b *testing.B) {
-	dev, _, bus, _ := simulated(b)
-	var m ina226.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t)
-	var m ina226.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

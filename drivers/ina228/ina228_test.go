@@ -3,15 +3,16 @@ package ina228_test
 import (
 	"errors"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ina228"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -96,42 +97,21 @@ func TestSense(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone.
 func TestSenseFails(t *testing.T) {
 	good := sensed(0x10, 0x20)
-	tests := map[string]struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}{
-		"nobody there":           {text: "read register 0x04"},
-		"dies after the current": {ops: good[:1], text: "read register 0x05"},
-		"dies after the voltage": {ops: good[:2], text: "read register 0x00"},
-		"short read":             {ops: []i2ctest.IO{read(4, 1)}, text: "read register 0x04"},
-		"all ones":               {ops: sensed(0xFFFFFF, 0)[:1], err: ina228.ErrWord, text: "shunt voltage 0xffffff"},
-		"unused bits":            {ops: sensed(0x000001, 0)[:1], err: ina228.ErrWord, text: "shunt voltage 0x000001"},
-		"voltage all ones":       {ops: sensed(0, 0xFFFFFF)[:2], err: ina228.ErrWord, text: "bus voltage 0xffffff"},
-		"sign of the voltage":    {ops: sensed(0, 0x800000)[:2], err: ina228.ErrWord, text: "bus voltage 0x800000"},
-		"unused in the voltage":  {ops: sensed(0, 0x000008)[:2], err: ina228.ErrWord, text: "bus voltage 0x000008"},
-		"reset":                  {ops: []i2ctest.IO{good[0], good[1], read(0, 0)}, err: ina228.ErrReset, text: "configuration 0x0000"},
-		"another range":          {ops: []i2ctest.IO{good[0], good[1], read(0, 0x0050)}, err: ina228.ErrReset, text: "configuration 0x0050"},
-		"last word all ones":     {ops: []i2ctest.IO{good[0], good[1], read(0, 0xFFFF)}, err: ina228.ErrWord, text: "configuration 0xffff"},
+	tests := map[string]drivertest.Fail{
+		"nobody there":           {Text: "read register 0x04"},
+		"dies after the current": {Ops: good[:1], Text: "read register 0x05"},
+		"dies after the voltage": {Ops: good[:2], Text: "read register 0x00"},
+		"short read":             {Ops: []i2ctest.IO{read(4, 1)}, Text: "read register 0x04"},
+		"all ones":               {Ops: sensed(0xFFFFFF, 0)[:1], Err: ina228.ErrWord, Text: "shunt voltage 0xffffff"},
+		"unused bits":            {Ops: sensed(0x000001, 0)[:1], Err: ina228.ErrWord, Text: "shunt voltage 0x000001"},
+		"voltage all ones":       {Ops: sensed(0, 0xFFFFFF)[:2], Err: ina228.ErrWord, Text: "bus voltage 0xffffff"},
+		"sign of the voltage":    {Ops: sensed(0, 0x800000)[:2], Err: ina228.ErrWord, Text: "bus voltage 0x800000"},
+		"unused in the voltage":  {Ops: sensed(0, 0x000008)[:2], Err: ina228.ErrWord, Text: "bus voltage 0x000008"},
+		"reset":                  {Ops: []i2ctest.IO{good[0], good[1], read(0, 0)}, Err: ina228.ErrReset, Text: "configuration 0x0000"},
+		"another range":          {Ops: []i2ctest.IO{good[0], good[1], read(0, 0x0050)}, Err: ina228.ErrReset, Text: "configuration 0x0050"},
+		"last word all ones":     {Ops: []i2ctest.IO{good[0], good[1], read(0, 0xFFFF)}, Err: ina228.ErrWord, Text: "configuration 0xffff"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := ina228.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint32{4, 5}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "ina228@playback/0x40: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, ina228.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint32{4, 5}}, newDev, tests)
 }
 
 func TestNew(t *testing.T) {
@@ -203,56 +183,38 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*ina228.Opts) {}
 	alert := func(a ina228.Alert) func(*ina228.Opts) {
 		a.Enabled = true
 		return func(o *ina228.Opts) { o.Alert = a }
 	}
-	tests := map[string]struct {
-		change func(*ina228.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":               {change: func(o *ina228.Opts) { o.Addr = 0x50 }},
-		"no shunt":              {change: func(o *ina228.Opts) { o.Shunt = 0 }},
-		"large shunt":           {change: func(o *ina228.Opts) { o.Shunt = 11 * physic.Ohm }},
-		"no maximum":            {change: func(o *ina228.Opts) { o.Max = 0 }},
-		"maximum too high":      {change: func(o *ina228.Opts) { o.Max = 11 * physic.Ampere }},
-		"average":               {change: func(o *ina228.Opts) { o.Average = 2 }},
-		"conversion":            {change: func(o *ina228.Opts) { o.Conversion = time.Millisecond }},
-		"conversion in ns":      {change: func(o *ina228.Opts) { o.Conversion = 50*time.Microsecond + 1 }},
-		"alert without limit":   {change: alert(ina228.Alert{})},
-		"alert at full scale":   {change: alert(ina228.Alert{Amps: 10922334 * physic.MicroAmpere})},
-		"alert backwards":       {change: alert(ina228.Alert{Amps: -physic.Ampere})},
-		"voltage too high":      {change: alert(ina228.Alert{Amps: physic.Ampere, Volts: 103 * physic.Volt})},
-		"temperature too low":   {change: alert(ina228.Alert{Amps: physic.Ampere, Celsius: physic.ZeroCelsius - 1})},
-		"power too high":        {change: alert(ina228.Alert{Amps: physic.Ampere, Watts: 2 * physic.KiloWatt})},
-		"nobody there":          {change: same},
-		"bus stuck high":        {change: same, ops: []i2ctest.IO{read(0x3E, 0xFFFF)}, err: ina228.ErrWord},
-		"bus stuck low":         {change: same, ops: []i2ctest.IO{read(0x3E, 0)}, err: ina228.ErrWord},
-		"device not read":       {change: same, ops: born()[:1]},
-		"an INA238":             {change: same, ops: append(born()[:1], read(0x3F, 0x2381)), err: ina228.ErrWord},
-		"not written":           {change: same, ops: born()[:2]},
-		"limits not written":    {change: same, ops: born()[:3]},
-		"not read back":         {change: same, ops: born()[:10]},
-		"limit not read back":   {change: same, ops: born()[:12]},
-		"another limit":         {change: same, ops: append(born()[:12], read(0x0C, 0)), err: ina228.ErrReset},
-		"configuration is gone": {change: same, ops: append(born()[:18], read(0, 0)), err: ina228.ErrReset},
+	tests := map[string]drivertest.Refusal[ina228.Opts]{
+		"address":               {Change: func(o *ina228.Opts) { o.Addr = 0x50 }},
+		"no shunt":              {Change: func(o *ina228.Opts) { o.Shunt = 0 }},
+		"large shunt":           {Change: func(o *ina228.Opts) { o.Shunt = 11 * physic.Ohm }},
+		"no maximum":            {Change: func(o *ina228.Opts) { o.Max = 0 }},
+		"maximum too high":      {Change: func(o *ina228.Opts) { o.Max = 11 * physic.Ampere }},
+		"average":               {Change: func(o *ina228.Opts) { o.Average = 2 }},
+		"conversion":            {Change: func(o *ina228.Opts) { o.Conversion = time.Millisecond }},
+		"conversion in ns":      {Change: func(o *ina228.Opts) { o.Conversion = 50*time.Microsecond + 1 }},
+		"alert without limit":   {Change: alert(ina228.Alert{})},
+		"alert at full scale":   {Change: alert(ina228.Alert{Amps: 10922334 * physic.MicroAmpere})},
+		"alert backwards":       {Change: alert(ina228.Alert{Amps: -physic.Ampere})},
+		"voltage too high":      {Change: alert(ina228.Alert{Amps: physic.Ampere, Volts: 103 * physic.Volt})},
+		"temperature too low":   {Change: alert(ina228.Alert{Amps: physic.Ampere, Celsius: physic.ZeroCelsius - 1})},
+		"power too high":        {Change: alert(ina228.Alert{Amps: physic.Ampere, Watts: 2 * physic.KiloWatt})},
+		"nobody there":          {},
+		"bus stuck high":        {Ops: []i2ctest.IO{read(0x3E, 0xFFFF)}, Err: ina228.ErrWord},
+		"bus stuck low":         {Ops: []i2ctest.IO{read(0x3E, 0)}, Err: ina228.ErrWord},
+		"device not read":       {Ops: born()[:1]},
+		"an INA238":             {Ops: append(born()[:1], read(0x3F, 0x2381)), Err: ina228.ErrWord},
+		"not written":           {Ops: born()[:2]},
+		"limits not written":    {Ops: born()[:3]},
+		"not read back":         {Ops: born()[:10]},
+		"limit not read back":   {Ops: born()[:12]},
+		"another limit":         {Ops: append(born()[:12], read(0x0C, 0)), Err: ina228.ErrReset},
+		"configuration is gone": {Ops: append(born()[:18], read(0, 0)), Err: ina228.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := ina228.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := ina228.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, ina228.DefaultOpts, ina228.New, tests)
 }
 
 func TestFlags(t *testing.T) {
@@ -318,11 +280,11 @@ func TestTemperature(t *testing.T) {
 }
 
 // simulated is a driver on a model, at 2 mΩ, whose alert pin latches above 20 A.
-func simulated(tb testing.TB) (*ina228.Dev, *sim.INA228, *sim.Bus, *sim.Wire) {
+func simulated(tb testing.TB) (*ina228.Dev, *sim.INA228) {
 	tb.Helper()
 	chip := sim.NewINA228(0.002)
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	wire := bus.Attach(0x40, chip)
+	bus.Attach(0x40, chip)
 	opts := ina228.DefaultOpts()
 	opts.Shunt, opts.Max = 2*physic.MilliOhm, 60*physic.Ampere
 	opts.Alert = ina228.Alert{Enabled: true, Amps: 20 * physic.Ampere, Latch: true}
@@ -330,13 +292,13 @@ func simulated(tb testing.TB) (*ina228.Dev, *sim.INA228, *sim.Bus, *sim.Wire) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return dev, chip, bus, wire
+	return dev, chip
 }
 
 // A chip that lost its supply in mid-run never reads as no load, and is itself
 // again after Configure.
 func TestPowerOnReset(t *testing.T) {
-	dev, chip, bus, wire := simulated(t)
+	dev, chip := simulated(t)
 	chip.Set(48, 15)
 	var m ina228.Measurement
 	if err := dev.Sense(&m); err != nil || m.Amps != 15*physic.Ampere {
@@ -357,27 +319,11 @@ func TestPowerOnReset(t *testing.T) {
 	if err := dev.Sense(&m); err != nil || m.Amps != 30*physic.Ampere || chip.Pin() {
 		t.Errorf("Sense after Configure: %+v, %v, pin %t", m, err, chip.Pin())
 	}
-
-	before = m
-	wire.Float(true)
-	if err := dev.Sense(&m); !errors.Is(err, ina228.ErrWord) || m != before {
-		t.Errorf("Sense of a floating bus: %v, %+v", err, m)
-	}
-	wire.Float(false)
-	bus.NACK(0x40, true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrNACK) || m != before {
-		t.Errorf("Sense of a dead chip: %v, %+v", err, m)
-	}
-	bus.NACK(0x40, false)
-	bus.Hold(true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrTimeout) || m != before {
-		t.Errorf("Sense of a stuck bus: %v, %+v", err, m)
-	}
 }
 
 // The pin goes by itself when the limit is passed, and stays until Flags.
 func TestAlert(t *testing.T) {
-	dev, chip, _, _ := simulated(t)
+	dev, chip := simulated(t)
 	for _, step := range []struct {
 		amps float64
 		pin  bool
@@ -420,16 +366,10 @@ func TestRoundTrip(t *testing.T) {
 		if err := dev.Sense(&m); err != nil {
 			t.Fatal(err)
 		}
-		within(t, "volts", float64(m.Volts)/1e9, volts, 195.3125e-6/2)
-		within(t, "amps", float64(m.Amps)/1e9, amps, step/2/ohms)
-		within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*195.3125e-6/2+volts*step/2/ohms+1e-9)
+		drivertest.Within(t, "volts", float64(m.Volts)/1e9, volts, 195.3125e-6/2)
+		drivertest.Within(t, "amps", float64(m.Amps)/1e9, amps, step/2/ohms)
+		drivertest.Within(t, "watts", float64(m.Watts)/1e9, volts*amps, math.Abs(amps)*195.3125e-6/2+volts*step/2/ohms+1e-9)
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack*(1+1e-5)+2e-9 {
-		t.Fatalf("%s %.12g, want %.12g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever words the bus delivers, a measurement has the sign of its word and is
@@ -463,38 +403,24 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "ina228@playback/0x40"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[ina228.Measurement] {
+	return &drivertest.Sensor[ina228.Measurement]{
+		Name: "ina228", Addr: 0x40, Stale: ina228.Measurement{Volts: 7, Amps: 8, Watts: 9, Raw: [2]uint32{4, 5}}, Bits: 2*drivertest.Bits(1, 3) + drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewINA228(0.015)
+			chip.Set(24, 5)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ina228.Measurement], error) {
+			return ina228.New(bus, ina228.DefaultOpts())
+		},
+		Float: ina228.ErrWord,
+		Lost:  ina228.ErrReset,
 	}
 }
+
+func TestContract(t *testing.T) { contract().Run(t) }
 
 // BenchmarkSense also tells the time of one reading on a 400 kHz bus.
-func BenchmarkSense(b *testing.B) {
-	dev, _, bus, _ := simulated(b)
-	var m ina228.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t)
-	var m ina228.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

@@ -3,15 +3,16 @@ package ina3221_test
 import (
 	"errors"
 	"math"
-	"strings"
 	"testing"
 	"time"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard/drivers/ina3221"
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
 
@@ -122,42 +123,21 @@ func TestSenseOff(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone.
 func TestSenseFails(t *testing.T) {
 	good := sensed(8, 16, 24, 32, 40, 48)
-	tests := map[string]struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}{
-		"nobody there":         {text: "read register 0x01"},
-		"dies after a word":    {ops: good[:1], text: "read register 0x02"},
-		"dies after a channel": {ops: good[:2], text: "read register 0x03"},
-		"dies at the end":      {ops: good[:6], text: "read register 0x0e"},
-		"short read":           {ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, text: "read register 0x01"},
-		"all ones":             {ops: sensed(0xFFFF)[:1], err: ina3221.ErrWord, text: "channel 1: shunt voltage 0xffff"},
-		"an unused bit":        {ops: sensed(0x0001)[:1], err: ina3221.ErrWord, text: "channel 1: shunt voltage 0x0001"},
-		"voltage all ones":     {ops: sensed(8, 8, 8, 0xFFFF)[:4], err: ina3221.ErrWord, text: "channel 2: bus voltage 0xffff"},
-		"sign of the voltage":  {ops: sensed(8, 8, 8, 8, 8, 0x8000)[:6], err: ina3221.ErrWord, text: "channel 3: bus voltage 0x8000"},
-		"unused in voltage":    {ops: sensed(8, 4)[:2], err: ina3221.ErrWord, text: "channel 1: bus voltage 0x0004"},
-		"reset":                {ops: append(good[:6:6], read(0x0E, 0x7FFE)), err: ina3221.ErrReset, text: "register 0x0e holds 0x7ffe"},
-		"last word all ones":   {ops: append(good[:6:6], read(0x0E, 0xFFFF)), err: ina3221.ErrWord, text: "register 0x0e holds 0xffff"},
+	tests := map[string]drivertest.Fail{
+		"nobody there":         {Text: "read register 0x01"},
+		"dies after a word":    {Ops: good[:1], Text: "read register 0x02"},
+		"dies after a channel": {Ops: good[:2], Text: "read register 0x03"},
+		"dies at the end":      {Ops: good[:6], Text: "read register 0x0e"},
+		"short read":           {Ops: []i2ctest.IO{{Addr: 0x40, W: []byte{1}, R: []byte{1}}}, Text: "read register 0x01"},
+		"all ones":             {Ops: sensed(0xFFFF)[:1], Err: ina3221.ErrWord, Text: "channel 1: shunt voltage 0xffff"},
+		"an unused bit":        {Ops: sensed(0x0001)[:1], Err: ina3221.ErrWord, Text: "channel 1: shunt voltage 0x0001"},
+		"voltage all ones":     {Ops: sensed(8, 8, 8, 0xFFFF)[:4], Err: ina3221.ErrWord, Text: "channel 2: bus voltage 0xffff"},
+		"sign of the voltage":  {Ops: sensed(8, 8, 8, 8, 8, 0x8000)[:6], Err: ina3221.ErrWord, Text: "channel 3: bus voltage 0x8000"},
+		"unused in voltage":    {Ops: sensed(8, 4)[:2], Err: ina3221.ErrWord, Text: "channel 1: bus voltage 0x0004"},
+		"reset":                {Ops: append(good[:6:6], read(0x0E, 0x7FFE)), Err: ina3221.ErrReset, Text: "register 0x0e holds 0x7ffe"},
+		"last word all ones":   {Ops: append(good[:6:6], read(0x0E, 0xFFFF)), Err: ina3221.ErrWord, Text: "register 0x0e holds 0xffff"},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := ina3221.Measurement{{Volts: 7, Amps: 8}, {Watts: 9}, {Raw: [2]uint16{4, 5}}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "ina3221@playback/0x40: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, ina3221.Measurement{{Volts: 7, Amps: 8}, {Watts: 9}, {Raw: [2]uint16{4, 5}}}, newDev, tests)
 }
 
 func TestNew(t *testing.T) {
@@ -208,47 +188,29 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*ina3221.Opts) {}
-	tests := map[string]struct {
-		change func(*ina3221.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":             {change: func(o *ina3221.Opts) { o.Addr = 0x44 }},
-		"no shunt":            {change: func(o *ina3221.Opts) { o.Channels = [3]ina3221.Channel{} }},
-		"small shunt":         {change: func(o *ina3221.Opts) { o.Channels[1].Shunt = 1 }},
-		"large shunt":         {change: func(o *ina3221.Opts) { o.Channels[2].Shunt = 101 * physic.Ohm }},
-		"average":             {change: func(o *ina3221.Opts) { o.Average = 2 }},
-		"conversion":          {change: func(o *ina3221.Opts) { o.Conversion = time.Millisecond }},
-		"conversion in ns":    {change: func(o *ina3221.Opts) { o.Conversion = 140*time.Microsecond + 1 }},
-		"limit too low":       {change: func(o *ina3221.Opts) { o.Channels[0].Critical = 399 * physic.MicroAmpere }},
-		"limit backwards":     {change: func(o *ina3221.Opts) { o.Channels[0].Warning = -physic.Ampere }},
-		"limit at full scale": {change: func(o *ina3221.Opts) { o.Channels[2].Warning = 1638 * physic.MilliAmpere }},
-		"nobody there":        {change: same},
-		"bus stuck high":      {change: same, ops: []i2ctest.IO{read(0xFE, 0xFFFF)}, err: ina3221.ErrWord},
-		"bus stuck low":       {change: same, ops: []i2ctest.IO{read(0xFE, 0)}, err: ina3221.ErrWord},
-		"mask not written":    {change: same, ops: born()[:1]},
-		"limit not written":   {change: same, ops: born()[:2]},
-		"mark not written":    {change: same, ops: born()[:9]},
-		"not read back":       {change: same, ops: born()[:10]},
-		"another limit":       {change: same, ops: append(born()[:10], read(7, 0)), err: ina3221.ErrReset},
-		"all ones afterwards": {change: same, ops: append(born()[:10], read(7, 0xFFFF)), err: ina3221.ErrWord},
-		"the mark is gone":    {change: same, ops: append(born()[:17], read(0x0E, 0x7FFE)), err: ina3221.ErrReset},
+	tests := map[string]drivertest.Refusal[ina3221.Opts]{
+		"address":             {Change: func(o *ina3221.Opts) { o.Addr = 0x44 }},
+		"no shunt":            {Change: func(o *ina3221.Opts) { o.Channels = [3]ina3221.Channel{} }},
+		"small shunt":         {Change: func(o *ina3221.Opts) { o.Channels[1].Shunt = 1 }},
+		"large shunt":         {Change: func(o *ina3221.Opts) { o.Channels[2].Shunt = 101 * physic.Ohm }},
+		"average":             {Change: func(o *ina3221.Opts) { o.Average = 2 }},
+		"conversion":          {Change: func(o *ina3221.Opts) { o.Conversion = time.Millisecond }},
+		"conversion in ns":    {Change: func(o *ina3221.Opts) { o.Conversion = 140*time.Microsecond + 1 }},
+		"limit too low":       {Change: func(o *ina3221.Opts) { o.Channels[0].Critical = 399 * physic.MicroAmpere }},
+		"limit backwards":     {Change: func(o *ina3221.Opts) { o.Channels[0].Warning = -physic.Ampere }},
+		"limit at full scale": {Change: func(o *ina3221.Opts) { o.Channels[2].Warning = 1638 * physic.MilliAmpere }},
+		"nobody there":        {},
+		"bus stuck high":      {Ops: []i2ctest.IO{read(0xFE, 0xFFFF)}, Err: ina3221.ErrWord},
+		"bus stuck low":       {Ops: []i2ctest.IO{read(0xFE, 0)}, Err: ina3221.ErrWord},
+		"mask not written":    {Ops: born()[:1]},
+		"limit not written":   {Ops: born()[:2]},
+		"mark not written":    {Ops: born()[:9]},
+		"not read back":       {Ops: born()[:10]},
+		"another limit":       {Ops: append(born()[:10], read(7, 0)), Err: ina3221.ErrReset},
+		"all ones afterwards": {Ops: append(born()[:10], read(7, 0xFFFF)), Err: ina3221.ErrWord},
+		"the mark is gone":    {Ops: append(born()[:17], read(0x0E, 0x7FFE)), Err: ina3221.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := ina3221.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := ina3221.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, ina3221.DefaultOpts, ina3221.New, tests)
 }
 
 func TestFlags(t *testing.T) {
@@ -279,11 +241,11 @@ func TestFlags(t *testing.T) {
 }
 
 // simulated is a driver on a model, at 2 mΩ, whose pins latch above 20 A.
-func simulated(tb testing.TB) (*ina3221.Dev, *sim.INA3221, *sim.Bus, *sim.Wire) {
+func simulated(tb testing.TB) (*ina3221.Dev, *sim.INA3221) {
 	tb.Helper()
 	chip := sim.NewINA3221([3]float64{0.002, 0.002, 0.002})
 	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	wire := bus.Attach(0x40, chip)
+	bus.Attach(0x40, chip)
 	opts := ina3221.DefaultOpts()
 	for i := range opts.Channels {
 		opts.Channels[i] = ina3221.Channel{Shunt: 2 * physic.MilliOhm, Critical: 20 * physic.Ampere, Warning: 16 * physic.Ampere}
@@ -293,13 +255,13 @@ func simulated(tb testing.TB) (*ina3221.Dev, *sim.INA3221, *sim.Bus, *sim.Wire) 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return dev, chip, bus, wire
+	return dev, chip
 }
 
 // A chip that lost its supply in mid-run never reads as no load, and is itself
 // again after Configure.
 func TestPowerOnReset(t *testing.T) {
-	dev, chip, bus, wire := simulated(t)
+	dev, chip := simulated(t)
 	chip.Set(1, 24, 15)
 	var m ina3221.Measurement
 	if err := dev.Sense(&m); err != nil || m[1].Amps != 15*physic.Ampere {
@@ -322,27 +284,11 @@ func TestPowerOnReset(t *testing.T) {
 	if err := dev.Sense(&m); err != nil || m[1].Amps != 30*physic.Ampere || critical || warning {
 		t.Errorf("Sense after Configure: %+v, %v, pins %t %t", m, err, critical, warning)
 	}
-
-	before = m
-	wire.Float(true)
-	if err := dev.Sense(&m); !errors.Is(err, ina3221.ErrWord) || m != before {
-		t.Errorf("Sense of a floating bus: %v, %+v", err, m)
-	}
-	wire.Float(false)
-	bus.NACK(0x40, true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrNACK) || m != before {
-		t.Errorf("Sense of a dead chip: %v, %+v", err, m)
-	}
-	bus.NACK(0x40, false)
-	bus.Hold(true)
-	if err := dev.Sense(&m); !errors.Is(err, sim.ErrTimeout) || m != before {
-		t.Errorf("Sense of a stuck bus: %v, %+v", err, m)
-	}
 }
 
 // The pins go by themselves when a limit is passed, and stay until Flags.
 func TestAlert(t *testing.T) {
-	dev, chip, _, _ := simulated(t)
+	dev, chip := simulated(t)
 	for _, step := range []struct {
 		amps              float64
 		critical, warning bool
@@ -389,17 +335,11 @@ func TestRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range m {
-			within(t, "volts", float64(m[i].Volts)/1e9, volts[i], 4e-3)
-			within(t, "amps", float64(m[i].Amps)/1e9, amps[i], 20e-6/ohms[i])
-			within(t, "watts", float64(m[i].Watts)/1e9, volts[i]*amps[i], math.Abs(amps[i])*4e-3+(volts[i]+4e-3)*20e-6/ohms[i]+1e-9)
+			drivertest.Within(t, "volts", float64(m[i].Volts)/1e9, volts[i], 4e-3)
+			drivertest.Within(t, "amps", float64(m[i].Amps)/1e9, amps[i], 20e-6/ohms[i])
+			drivertest.Within(t, "watts", float64(m[i].Watts)/1e9, volts[i]*amps[i], math.Abs(amps[i])*4e-3+(volts[i]+4e-3)*20e-6/ohms[i]+1e-9)
 		}
 	})
-}
-
-func within(t *rapid.T, what string, got, want, slack float64) {
-	if math.Abs(got-want) > slack*(1+1e-6)+2e-9 {
-		t.Fatalf("%s %.12g, want %.12g ± %g", what, got, want, slack)
-	}
 }
 
 // Whatever words the bus delivers, a measurement has the sign of its word and is
@@ -434,38 +374,26 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "ina3221@playback/0x40"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[ina3221.Measurement] {
+	return &drivertest.Sensor[ina3221.Measurement]{
+		Name: "ina3221", Addr: 0x40, Stale: ina3221.Measurement{{Volts: 7, Amps: 8}, {Watts: 9}, {Raw: [2]uint16{4, 5}}}, Bits: 7 * drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewINA3221([3]float64{0.1, 0.1, 0.1})
+			for i := range 3 {
+				chip.Set(i, 24, 0.5+float64(i)/10)
+			}
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[ina3221.Measurement], error) {
+			return ina3221.New(bus, ina3221.DefaultOpts())
+		},
+		Float: ina3221.ErrWord,
+		Lost:  ina3221.ErrReset,
 	}
 }
+
+func TestContract(t *testing.T) { contract().Run(t) }
 
 // BenchmarkSense also tells the time of one reading on a 400 kHz bus.
-func BenchmarkSense(b *testing.B) {
-	dev, _, bus, _ := simulated(b)
-	var m ina3221.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t)
-	var m ina3221.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

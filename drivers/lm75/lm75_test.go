@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/lm75"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
@@ -155,49 +157,31 @@ func TestLimits(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*lm75.Opts) {}
 	ok := born(0)
-	tests := map[string]struct {
-		change func(*lm75.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address below":           {change: func(o *lm75.Opts) { o.Addr = 0x47 }},
-		"address above":           {change: func(o *lm75.Opts) { o.Addr = 0x50 }},
-		"chip":                    {change: func(o *lm75.Opts) { o.Chip = 4 }},
-		"limits swapped":          {change: func(o *lm75.Opts) { o.Low, o.High = o.High, o.Low }},
-		"limits within a step":    {change: func(o *lm75.Opts) { o.Low, o.High = celsius(60), celsius(60.4) }},
-		"limit above the range":   {change: func(o *lm75.Opts) { o.High = celsius(125.5) }},
-		"limit below the range":   {change: func(o *lm75.Opts) { o.Low = celsius(-55.5) }},
-		"no limits":               {change: func(o *lm75.Opts) { o.Low, o.High = 0, 0 }},
-		"nobody there":            {change: same},
-		"bus stuck high":          {change: same, ops: []i2ctest.IO{read(1, 0xFF)}, err: lm75.ErrWord},
-		"bits that do not exist":  {change: same, ops: []i2ctest.IO{read(1, 0x20)}, err: lm75.ErrWord},
-		"stuck high, other chip":  {change: func(o *lm75.Opts) { o.Chip = lm75.TMP75 }, ops: []i2ctest.IO{read(1, 0xFF)}, err: lm75.ErrWord},
-		"not written":             {change: same, ops: ok[:1]},
-		"low limit not written":   {change: same, ops: ok[:2]},
-		"high limit not written":  {change: same, ops: ok[:3]},
-		"not read back":           {change: same, ops: ok[:4]},
-		"shut down":               {change: same, ops: append(born(0)[:4], read(1, 0x01)), err: lm75.ErrReset},
-		"another chip meanwhile":  {change: same, ops: append(born(0)[:4], read(1, 0x80)), err: lm75.ErrWord},
-		"low limit not read back": {change: same, ops: ok[:5]},
-		"another low limit":       {change: same, ops: append(born(0)[:5], read(2, 0, 0)), err: lm75.ErrReset},
-		"another high limit":      {change: same, ops: append(born(0)[:6], read(3, 0x50, 0x80)), err: lm75.ErrReset},
+	tests := map[string]drivertest.Refusal[lm75.Opts]{
+		"address below":           {Change: func(o *lm75.Opts) { o.Addr = 0x47 }},
+		"address above":           {Change: func(o *lm75.Opts) { o.Addr = 0x50 }},
+		"chip":                    {Change: func(o *lm75.Opts) { o.Chip = 4 }},
+		"limits swapped":          {Change: func(o *lm75.Opts) { o.Low, o.High = o.High, o.Low }},
+		"limits within a step":    {Change: func(o *lm75.Opts) { o.Low, o.High = celsius(60), celsius(60.4) }},
+		"limit above the range":   {Change: func(o *lm75.Opts) { o.High = celsius(125.5) }},
+		"limit below the range":   {Change: func(o *lm75.Opts) { o.Low = celsius(-55.5) }},
+		"no limits":               {Change: func(o *lm75.Opts) { o.Low, o.High = 0, 0 }},
+		"nobody there":            {},
+		"bus stuck high":          {Ops: []i2ctest.IO{read(1, 0xFF)}, Err: lm75.ErrWord},
+		"bits that do not exist":  {Ops: []i2ctest.IO{read(1, 0x20)}, Err: lm75.ErrWord},
+		"stuck high, other chip":  {Change: func(o *lm75.Opts) { o.Chip = lm75.TMP75 }, Ops: []i2ctest.IO{read(1, 0xFF)}, Err: lm75.ErrWord},
+		"not written":             {Ops: ok[:1]},
+		"low limit not written":   {Ops: ok[:2]},
+		"high limit not written":  {Ops: ok[:3]},
+		"not read back":           {Ops: ok[:4]},
+		"shut down":               {Ops: append(born(0)[:4], read(1, 0x01)), Err: lm75.ErrReset},
+		"another chip meanwhile":  {Ops: append(born(0)[:4], read(1, 0x80)), Err: lm75.ErrWord},
+		"low limit not read back": {Ops: ok[:5]},
+		"another low limit":       {Ops: append(born(0)[:5], read(2, 0, 0)), Err: lm75.ErrReset},
+		"another high limit":      {Ops: append(born(0)[:6], read(3, 0x50, 0x80)), Err: lm75.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := lm75.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := lm75.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, lm75.DefaultOpts, lm75.New, tests)
 }
 
 // model is the simulated chip of each kind.
@@ -299,51 +283,22 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t, lm75.TMP75)
-	if got, want := dev.String(), "tmp75@playback/0x48"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
-func simDev(tb testing.TB) (*lm75.Dev, *sim.Bus) {
-	tb.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x48, sim.NewLM75())
-	dev, err := lm75.New(bus, lm75.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return dev, bus
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _ := simDev(t)
-	var temp physic.Temperature
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&temp); err != nil {
-			t.Fatal(err)
-		}
-		if err := dev.Check(); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[physic.Temperature] {
+	return &drivertest.Sensor[physic.Temperature]{
+		Name: "lm75", Addr: 0x48, Stale: 42, Bits: drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewLM75()
+			chip.SetCelsius(31.5)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[physic.Temperature], error) {
+			return lm75.New(bus, lm75.DefaultOpts())
+		},
 	}
 }
 
-func BenchmarkSense(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	var temp physic.Temperature
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&temp); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
-}
+func TestContract(t *testing.T) { contract().Run(t) }
+
+// BenchmarkSense also tells the time of one reading on a 400 kHz bus.
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

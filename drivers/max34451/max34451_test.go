@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/max34451"
 	"github.com/shedguard/shedguard/drivers/pmbus"
 	"github.com/shedguard/shedguard/drivers/sim"
@@ -111,48 +112,26 @@ func TestSense(t *testing.T) {
 // A failed Sense says what was tried and leaves the measurement alone, wherever
 // it fails.
 func TestSenseFails(t *testing.T) {
-	type test struct {
-		ops  []i2ctest.IO
-		err  error
-		text string
-	}
 	good := sensed(1, 2)
 	swap := func(i int, op i2ctest.IO) []i2ctest.IO { return append(good[:i:i], op) }
-	tests := map[string]test{
-		"short read":             {ops: swap(1, read(0xE4, 1)), text: "channel 0: read command 0xe4"},
-		"configuration all ones": {ops: swap(1, word(0xE4, 0xFFFF)), err: max34451.ErrWord, text: "channel 0: command 0xe4"},
-		"configuration is gone":  {ops: swap(5, word(0xE4, 0x0120)), err: max34451.ErrReset, text: "channel 15: command 0xe4"},
-		"limit is gone":          {ops: swap(6, word(0x4A, 0x7FFF)), err: max34451.ErrReset, text: "channel 15: command 0x4a"},
-		"voltage all ones":       {ops: swap(2, word(0x8B, 0xFFFF)), err: max34451.ErrWord, text: "channel 0: command 0x8b"},
-		"current all ones":       {ops: swap(8, word(0x8C, 0xFFFF)), err: max34451.ErrWord, text: "channel 15: command 0x8c"},
-		"another page":           {ops: swap(9, read(0x00, 0)), err: max34451.ErrReset, text: "channel 15: page 0, want 15"},
-		"page all ones":          {ops: swap(3, read(0x00, 0xFF)), err: max34451.ErrWord, text: "channel 0: page 255"},
+	tests := map[string]drivertest.Fail{
+		"short read":             {Ops: swap(1, read(0xE4, 1)), Text: "channel 0: read command 0xe4"},
+		"configuration all ones": {Ops: swap(1, word(0xE4, 0xFFFF)), Err: max34451.ErrWord, Text: "channel 0: command 0xe4"},
+		"configuration is gone":  {Ops: swap(5, word(0xE4, 0x0120)), Err: max34451.ErrReset, Text: "channel 15: command 0xe4"},
+		"limit is gone":          {Ops: swap(6, word(0x4A, 0x7FFF)), Err: max34451.ErrReset, Text: "channel 15: command 0x4a"},
+		"voltage all ones":       {Ops: swap(2, word(0x8B, 0xFFFF)), Err: max34451.ErrWord, Text: "channel 0: command 0x8b"},
+		"current all ones":       {Ops: swap(8, word(0x8C, 0xFFFF)), Err: max34451.ErrWord, Text: "channel 15: command 0x8c"},
+		"another page":           {Ops: swap(9, read(0x00, 0)), Err: max34451.ErrReset, Text: "channel 15: page 0, want 15"},
+		"page all ones":          {Ops: swap(3, read(0x00, 0xFF)), Err: max34451.ErrWord, Text: "channel 0: page 255"},
 	}
 	for i := range good {
 		channel := 15 * (i / 4)
 		if i > 4 {
 			channel = 15
 		}
-		tests[fmt.Sprintf("dies after %d", i)] = test{ops: good[:i], text: fmt.Sprintf("channel %d: ", channel)}
+		tests[fmt.Sprintf("dies after %d", i)] = drivertest.Fail{Ops: good[:i], Text: fmt.Sprintf("channel %d: ", channel)}
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := newDev(t, tt.ops...)
-			before := max34451.Measurement{{Volts: 7}, {Amps: 8}, {Raw: 9}}
-			m := before
-			err := dev.Sense(&m)
-			if err == nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Fatalf("error %v, want %v", err, tt.err)
-			}
-			if !strings.HasPrefix(err.Error(), "max34451@playback/0x74: ") || !strings.Contains(err.Error(), tt.text) {
-				t.Errorf("error %q: want %q", err, tt.text)
-			}
-			if m != before {
-				t.Errorf("measurement changed to %+v", m)
-			}
-			_ = bus.Close()
-		})
-	}
+	drivertest.Fails(t, max34451.Measurement{{Volts: 7}, {Amps: 8}, {Raw: 9}}, newDev, tests)
 }
 
 // The limits go where the revision of the chip has them; QEMU sends one byte of
@@ -210,48 +189,26 @@ func TestConfigure(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*max34451.Opts) {}
-	tests := map[string]struct {
-		change func(*max34451.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":             {change: func(o *max34451.Opts) { o.Addr = 0x80 }},
-		"no channel":          {change: func(o *max34451.Opts) { o.Channels = [16]max34451.Channel{} }},
-		"kind":                {change: func(o *max34451.Opts) { o.Channels[3].Kind = 3 }},
-		"limit of a voltage":  {change: func(o *max34451.Opts) { o.Channels[0].Warn = physic.Ampere }},
-		"limit of nothing":    {change: func(o *max34451.Opts) { o.Channels[1].Fault = physic.Ampere }},
-		"warning too low":     {change: func(o *max34451.Opts) { o.Channels[15].Warn = 9 * physic.MilliAmpere }},
-		"warning backwards":   {change: func(o *max34451.Opts) { o.Channels[15].Warn = -physic.Ampere }},
-		"fault at full scale": {change: func(o *max34451.Opts) { o.Channels[15].Fault = 327670 * physic.MilliAmpere }},
-		"fault too high":      {change: func(o *max34451.Opts) { o.Channels[15].Fault = physic.KiloAmpere }},
-		"another maker":       {change: same, ops: []i2ctest.IO{read(0x99, 0x4E)}, err: max34451.ErrWord},
-		"bus stuck high":      {change: same, ops: []i2ctest.IO{read(0x99, 0xFF)}, err: max34451.ErrWord},
-		"revision all ones":   {change: same, ops: append(born(0x12)[:1], word(0x9B, 0xFFFF)), err: max34451.ErrWord},
-		"not written":         {change: same, ops: append(born(0x12)[:10], word(0xE4, 0x0121)), err: max34451.ErrReset},
-		"page not turned":     {change: same, ops: append(born(0x12)[:16], read(0x00, 0)), err: max34451.ErrReset},
+	tests := map[string]drivertest.Refusal[max34451.Opts]{
+		"address":             {Change: func(o *max34451.Opts) { o.Addr = 0x80 }},
+		"no channel":          {Change: func(o *max34451.Opts) { o.Channels = [16]max34451.Channel{} }},
+		"kind":                {Change: func(o *max34451.Opts) { o.Channels[3].Kind = 3 }},
+		"limit of a voltage":  {Change: func(o *max34451.Opts) { o.Channels[0].Warn = physic.Ampere }},
+		"limit of nothing":    {Change: func(o *max34451.Opts) { o.Channels[1].Fault = physic.Ampere }},
+		"warning too low":     {Change: func(o *max34451.Opts) { o.Channels[15].Warn = 9 * physic.MilliAmpere }},
+		"warning backwards":   {Change: func(o *max34451.Opts) { o.Channels[15].Warn = -physic.Ampere }},
+		"fault at full scale": {Change: func(o *max34451.Opts) { o.Channels[15].Fault = 327670 * physic.MilliAmpere }},
+		"fault too high":      {Change: func(o *max34451.Opts) { o.Channels[15].Fault = physic.KiloAmpere }},
+		"another maker":       {Ops: []i2ctest.IO{read(0x99, 0x4E)}, Err: max34451.ErrWord},
+		"bus stuck high":      {Ops: []i2ctest.IO{read(0x99, 0xFF)}, Err: max34451.ErrWord},
+		"revision all ones":   {Ops: append(born(0x12)[:1], word(0x9B, 0xFFFF)), Err: max34451.ErrWord},
+		"not written":         {Ops: append(born(0x12)[:10], word(0xE4, 0x0121)), Err: max34451.ErrReset},
+		"page not turned":     {Ops: append(born(0x12)[:16], read(0x00, 0)), Err: max34451.ErrReset},
 	}
 	for i := range born(0x12) {
-		tests[fmt.Sprintf("dies after %d", i)] = struct {
-			change func(*max34451.Opts)
-			ops    []i2ctest.IO
-			err    error
-		}{change: same, ops: born(0x12)[:i]}
+		tests[fmt.Sprintf("dies after %d", i)] = drivertest.Refusal[max34451.Opts]{Ops: born(0x12)[:i]}
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := two()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := max34451.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, two, max34451.New, tests)
 }
 
 func TestTemperature(t *testing.T) {
@@ -475,54 +432,27 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "max34451@playback/0x74"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[max34451.Measurement] {
+	return &drivertest.Sensor[max34451.Measurement]{
+		Name: "max34451", Addr: 0x74, Stale: max34451.Measurement{{Volts: 7}, {Amps: 8}, {Raw: 9}},
+		// Page, configuration, value and page again; two limits of the current.
+		Bits: 2*(drivertest.Bits(2, 0)+2*drivertest.Bits(1, 2)+drivertest.Bits(1, 1)) + 2*drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewMAX34451(0x74, 0x12)
+			chip.Set(0, 12, 0)
+			chip.Set(15, 0, 3)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[max34451.Measurement], error) {
+			return max34451.New(bus, two())
+		},
+		Float: max34451.ErrWord,
+		Lost:  max34451.ErrReset,
 	}
 }
 
-func benchmark(b *testing.B, opts *max34451.Opts) {
-	b.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x74, sim.NewMAX34451(0x74, 0x12))
-	dev, err := max34451.New(bus, opts)
-	if err != nil {
-		b.Fatal(err)
-	}
-	var m max34451.Measurement
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&m); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1000/float64(b.N), "bus-ms/op")
-}
+func TestContract(t *testing.T) { contract().Run(t) }
 
-// BenchmarkSense reads all 16 channels, and tells the time of that on a 400 kHz
-// bus.
-func BenchmarkSense(b *testing.B) { benchmark(b, max34451.DefaultOpts()) }
-
-// BenchmarkSenseOne reads one channel.
-func BenchmarkSenseOne(b *testing.B) {
-	opts := &max34451.Opts{Addr: 0x74}
-	opts.Channels[3].Kind = max34451.Amps
-	benchmark(b, opts)
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _, _, _ := simulated(t, 0x12)
-	var m max34451.Measurement
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&m); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+// BenchmarkSense also tells the time of one reading on a 400 kHz bus.
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }

@@ -5,10 +5,12 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/mcp23017"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
@@ -298,16 +300,6 @@ func TestOptsRefused(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "mcp23017@playback/0x20"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
 // FuzzCheck: only the registers that Configure leaves pass.
 func FuzzCheck(f *testing.F) {
 	f.Add([]byte{0x00, 0xF0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
@@ -327,44 +319,21 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-func BenchmarkSet(b *testing.B) {
-	dev := simDev(b)
-	b.ReportAllocs()
-	for n := uint16(0); b.Loop(); n++ {
-		if err := dev.Set(n); err != nil {
-			b.Fatal(err)
-		}
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Expander {
+	return &drivertest.Expander{
+		Name: "mcp23017", Addr: 0x20, SetBits: drivertest.Bits(3, 0),
+		Chip: func() sim.Chip {
+			chip, err := sim.NewMCP23017(nil)
+			if err != nil {
+				panic(err)
+			}
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Outputs, error) { return mcp23017.New(bus, mcp23017.DefaultOpts()) },
 	}
 }
 
-func simDev(tb testing.TB) *mcp23017.Dev {
-	tb.Helper()
-	chip, err := sim.NewMCP23017(nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x20, chip)
-	dev, err := mcp23017.New(bus, mcp23017.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return dev
-}
+func TestContract(t *testing.T) { contract().Run(t) }
 
-func TestAllocates(t *testing.T) {
-	dev := simDev(t)
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Set(0x5555); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := dev.Latch(); err != nil || got != 0x5555 {
-			t.Fatal(got, err)
-		}
-		if err := dev.Check(); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkExpander(b *testing.B) { contract().Bench(b) }

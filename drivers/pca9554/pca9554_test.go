@@ -6,21 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/pca9554"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
-
-// What the relays of a gateway ask of an expander.
-var _ interface {
-	Configure(latch uint16) error
-	Check() error
-	Set(latch uint16) error
-	Latch() (uint16, error)
-} = (*pca9554.Dev)(nil)
 
 func write(reg, b byte) i2ctest.IO { return i2ctest.IO{Addr: 0x20, W: []byte{reg, b}} }
 
@@ -111,25 +105,6 @@ func TestNewFails(t *testing.T) {
 	other := append(configured(0xFF, 0)[:6], read(1, 0x04))
 	if _, err := pca9554.New(&i2ctest.Playback{Ops: other, DontPanic: true}, pca9554.DefaultOpts()); !errors.Is(err, pca9554.ErrReset) {
 		t.Errorf("another latch: %v, want %v", err, pca9554.ErrReset)
-	}
-}
-
-func TestFails(t *testing.T) {
-	tests := map[string]func(*pca9554.Dev) error{
-		"Set":       func(d *pca9554.Dev) error { return d.Set(1) },
-		"Latch":     func(d *pca9554.Dev) error { _, err := d.Latch(); return err },
-		"Pins":      func(d *pca9554.Dev) error { _, err := d.Pins(); return err },
-		"Check":     func(d *pca9554.Dev) error { return d.Check() },
-		"Configure": func(d *pca9554.Dev) error { return d.Configure(1) },
-	}
-	for name, call := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := simDev(t)
-			bus.NACK(0x20, true)
-			if err := call(dev); !errors.Is(err, sim.ErrNACK) || !strings.HasPrefix(err.Error(), "pca9554@sim/0x20: ") {
-				t.Errorf("error %v, want %v", err, sim.ErrNACK)
-			}
-		})
 	}
 }
 
@@ -308,16 +283,6 @@ func TestOptsRefused(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "pca9554@playback/0x20"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
 // FuzzCheck: only the registers that Configure leaves pass.
 func FuzzCheck(f *testing.F) {
 	f.Add(byte(0xC0), byte(0))
@@ -331,54 +296,15 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-func simDev(tb testing.TB) (*pca9554.Dev, *sim.Bus) {
-	tb.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x20, sim.NewPCA9554())
-	dev, err := pca9554.New(bus, pca9554.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Expander {
+	return &drivertest.Expander{
+		Name: "pca9554", Addr: 0x20, SetBits: drivertest.Bits(2, 0),
+		Chip:  func() sim.Chip { return sim.NewPCA9554() },
+		Start: func(bus i2c.Bus) (drivertest.Outputs, error) { return pca9554.New(bus, pca9554.DefaultOpts()) },
 	}
-	return dev, bus
 }
 
-func BenchmarkSet(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for n := uint16(0); b.Loop(); n++ {
-		if err := dev.Set(n); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
-}
+func TestContract(t *testing.T) { contract().Run(t) }
 
-func BenchmarkCheck(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Check(); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
-}
-
-func TestAllocates(t *testing.T) {
-	dev, _ := simDev(t)
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Set(0x55); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := dev.Latch(); err != nil || got != 0x55 {
-			t.Fatal(got, err)
-		}
-		if err := dev.Check(); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkExpander(b *testing.B) { contract().Bench(b) }

@@ -5,21 +5,15 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/pcf8574"
 	"github.com/shedguard/shedguard/drivers/sim"
 )
-
-// What the relays of a gateway ask of an expander.
-var _ interface {
-	Configure(latch uint16) error
-	Check() error
-	Set(latch uint16) error
-	Latch() (uint16, error)
-} = (*pcf8574.Dev)(nil)
 
 func write(b ...byte) i2ctest.IO { return i2ctest.IO{Addr: 0x20, W: b} }
 
@@ -166,25 +160,6 @@ func TestNewFails(t *testing.T) {
 	}
 }
 
-func TestFails(t *testing.T) {
-	tests := map[string]func(*pcf8574.Dev) error{
-		"Set":       func(d *pcf8574.Dev) error { return d.Set(1) },
-		"Latch":     func(d *pcf8574.Dev) error { _, err := d.Latch(); return err },
-		"Pins":      func(d *pcf8574.Dev) error { _, err := d.Pins(); return err },
-		"Check":     func(d *pcf8574.Dev) error { return d.Check() },
-		"Configure": func(d *pcf8574.Dev) error { return d.Configure(1) },
-	}
-	for name, call := range tests {
-		t.Run(name, func(t *testing.T) {
-			dev, bus := simDev(t)
-			bus.NACK(0x20, true)
-			if err := call(dev); !errors.Is(err, sim.ErrNACK) || !strings.HasPrefix(err.Error(), "pcf8574@sim/0x20: ") {
-				t.Errorf("error %v, want %v", err, sim.ErrNACK)
-			}
-		})
-	}
-}
-
 func TestOpen(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts pcf8574.Opts
@@ -319,16 +294,6 @@ func TestOptsRefused(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "pcf8574@playback/0x20"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
 // FuzzCheck: a reset is an output that was driven low and is not.
 func FuzzCheck(f *testing.F) {
 	f.Add(byte(0xDE))
@@ -342,42 +307,15 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-func simDev(tb testing.TB) (*pcf8574.Dev, *sim.Bus) {
-	tb.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x20, sim.NewPCF8574())
-	dev, err := pcf8574.New(bus, pcf8574.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Expander {
+	return &drivertest.Expander{
+		Name: "pcf8574", Addr: 0x20, SetBits: drivertest.Bits(1, 0),
+		Chip:  func() sim.Chip { return sim.NewPCF8574() },
+		Start: func(bus i2c.Bus) (drivertest.Outputs, error) { return pcf8574.New(bus, pcf8574.DefaultOpts()) },
 	}
-	return dev, bus
 }
 
-func BenchmarkSet(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	b.ReportAllocs()
-	for n := uint16(0); b.Loop(); n++ {
-		if err := dev.Set(n); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
-}
+func TestContract(t *testing.T) { contract().Run(t) }
 
-func TestAllocates(t *testing.T) {
-	dev, _ := simDev(t)
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Set(0x55); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := dev.Latch(); err != nil || got != 0x55 {
-			t.Fatal(got, err)
-		}
-		if err := dev.Check(); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
-	}
-}
+func BenchmarkExpander(b *testing.B) { contract().Bench(b) }

@@ -28,11 +28,7 @@ type transfer struct {
 // captures is not beside the repository.
 func capture(t *testing.T, name string) []transfer {
 	t.Helper()
-	shared := os.Getenv("SHEDGUARD_SHARED")
-	if shared == "" {
-		shared = filepath.Join("..", "..", "..", "shared")
-	}
-	file, err := os.Open(filepath.Join(shared, "chip-captures", "sigrok-dumps", name))
+	file, err := os.Open(filepath.Join(captures(), name))
 	if err != nil {
 		t.Skipf("no captures of real chips (set SHEDGUARD_SHARED to their folder): %v", err)
 	}
@@ -63,6 +59,55 @@ func capture(t *testing.T, name string) []transfer {
 		t.Fatal(err)
 	}
 	return transfers
+}
+
+// replayed are the captures, each with the test that replays it, or none.
+func replayed() map[string]string {
+	const none = "" // of a chip without a driver: a DAC, and a touch panel
+	return map[string]string{
+		"i2c_ltc2607_ltc2607_write_dac.i2c.txt":                              none,
+		"i2c_trekstor_ebr30_a_trekstor_ebr30_a_i2c_30s.i2c.txt":              none,
+		"i2c_microchip_mcp23017_mcp23017_counter_a_write.i2c.txt":            "MCP23017",
+		"i2c_microchip_mcp23017_mcp23017_counter_init_ab_write.i2c.txt":      "MCP23017",
+		"i2c_microchip_mcp23017_mcp23017_counter_init_ab_write_read.i2c.txt": "MCP23017",
+		"i2c_nxp_pca9571_pca9571_sequence.i2c.txt":                           "PCF8574",
+		"i2c_nxp_pca9571_pca9571_simple.i2c.txt":                             "PCF8574",
+		"i2c_nxp_pca9571_pca9571_warning.i2c.txt":                            "PCF8574",
+		"i2c_rding_temper_rding_temper_i2c_eeprom_and_sensor.i2c.txt":        "FM75 by TMP102 and LM75, AT24",
+		"i2c_rding_temper_rding_temper_i2c_usb_led_sensor_5s.i2c.txt":        "FM75 by TMP102 and LM75",
+		"i2c_ti_tca6408a_tca6408a.i2c.txt":                                   "PCA9554",
+	}
+}
+
+// TestNoCaptureIsLeftOut: what is new in the collection must be replayed, or be of
+// a chip without a driver.
+func TestNoCaptureIsLeftOut(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(captures(), "*.i2c.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) == 0 {
+		t.Skip("no captures of real chips (set SHEDGUARD_SHARED to their folder)")
+	}
+	known := replayed()
+	for _, file := range files {
+		if _, ok := known[filepath.Base(file)]; !ok {
+			t.Errorf("%s is replayed by no test", filepath.Base(file))
+		}
+		delete(known, filepath.Base(file))
+	}
+	for name, by := range known {
+		t.Errorf("%s is not there (%s)", name, by)
+	}
+}
+
+// captures is the folder of decoded captures.
+func captures() string {
+	shared := os.Getenv("SHEDGUARD_SHARED")
+	if shared == "" {
+		shared = filepath.Join("..", "..", "..", "shared")
+	}
+	return filepath.Join(shared, "chip-captures", "sigrok-dumps")
 }
 
 // The model of the expander answers as the real one did.

@@ -19,8 +19,12 @@
 // On the bus: [Bus.NACK] (an address does not answer), [Bus.Hold] (a line is
 // held low; every transaction times out), [Bus.SetDelay] (transactions take
 // real time). On the way to one chip, by the [Wire] that attaching returns:
-// [Wire.Cut], [Wire.Float] (reads all ones), [Wire.Flip] (bits flip). In a
-// chip: Freeze (registers stop changing) and Reset (power-on reset in mid-run).
+// [Wire.Cut], [Wire.Float] (reads all ones), [Wire.Flip] (bits flip),
+// [Wire.BrownOut] (the supply sags, and the chip comes back reset). In every chip
+// Reset (power-on reset in mid-run), and in each that measures by itself Freeze
+// (registers stop changing, for good or as long as a slow conversion takes).
+// Chips whose conversions are waited for have more of their own: [ADS1115.Slow],
+// the write cycle of [AT24], the frames of [MLX90640] that do not come.
 //
 // Everything may be called from any goroutine. Transactions of one bus are
 // carried out one at a time; injecting never waits for them.

@@ -26,6 +26,15 @@ func (w *Wire) Cut(off bool) {
 	w.cut = off
 }
 
+// BrownOut lets the supply of the chip sag: it does not answer, and when the supply
+// is back it has been through a power-on reset.
+func (w *Wire) BrownOut(on bool) {
+	if !on {
+		w.chip.Reset()
+	}
+	w.Cut(on)
+}
+
 // Float lets the chip acknowledge but not drive the data line: everything reads
 // 0xFF and writes are lost.
 func (w *Wire) Float(on bool) {

@@ -6,10 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
 	"periph.io/x/conn/v3/physic"
 	"pgregory.net/rapid"
 
+	"github.com/shedguard/shedguard/drivers/internal/drivertest"
 	"github.com/shedguard/shedguard/drivers/sim"
 	"github.com/shedguard/shedguard/drivers/tmp102"
 )
@@ -159,44 +161,26 @@ func TestNew(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	same := func(*tmp102.Opts) {}
-	tests := map[string]struct {
-		change func(*tmp102.Opts)
-		ops    []i2ctest.IO
-		err    error
-	}{
-		"address":               {change: func(o *tmp102.Opts) { o.Addr = 0x4C }},
-		"rate":                  {change: func(o *tmp102.Opts) { o.Rate = 4 }},
-		"limits swapped":        {change: func(o *tmp102.Opts) { o.Low, o.High = o.High, o.Low }},
-		"limit above the range": {change: func(o *tmp102.Opts) { o.High = celsius(128) }},
-		"limit below the range": {change: func(o *tmp102.Opts) { o.Low = celsius(-56) }},
-		"no limits":             {change: func(o *tmp102.Opts) { o.Low, o.High = 0, 0 }},
-		"nobody there":          {change: same},
-		"bus stuck high":        {change: same, ops: []i2ctest.IO{read(1, 0xFFFF)}, err: tmp102.ErrWord},
-		"bus stuck low":         {change: same, ops: []i2ctest.IO{read(1, 0)}, err: tmp102.ErrWord},
-		"not written":           {change: same, ops: born()[:1]},
-		"limits not written":    {change: same, ops: born()[:3]},
-		"not read back":         {change: same, ops: born()[:4]},
-		"another configuration": {change: same, ops: append(born()[:4], read(1, 0x60B0)), err: tmp102.ErrReset},
-		"another chip":          {change: same, ops: append(born()[:4], read(1, 0x00A0)), err: tmp102.ErrWord},
-		"low limit not read":    {change: same, ops: born()[:5]},
-		"another low limit":     {change: same, ops: append(born()[:5], read(2, 0)), err: tmp102.ErrReset},
-		"another high limit":    {change: same, ops: append(born()[:6], read(3, 0)), err: tmp102.ErrReset},
+	tests := map[string]drivertest.Refusal[tmp102.Opts]{
+		"address":               {Change: func(o *tmp102.Opts) { o.Addr = 0x4C }},
+		"rate":                  {Change: func(o *tmp102.Opts) { o.Rate = 4 }},
+		"limits swapped":        {Change: func(o *tmp102.Opts) { o.Low, o.High = o.High, o.Low }},
+		"limit above the range": {Change: func(o *tmp102.Opts) { o.High = celsius(128) }},
+		"limit below the range": {Change: func(o *tmp102.Opts) { o.Low = celsius(-56) }},
+		"no limits":             {Change: func(o *tmp102.Opts) { o.Low, o.High = 0, 0 }},
+		"nobody there":          {},
+		"bus stuck high":        {Ops: []i2ctest.IO{read(1, 0xFFFF)}, Err: tmp102.ErrWord},
+		"bus stuck low":         {Ops: []i2ctest.IO{read(1, 0)}, Err: tmp102.ErrWord},
+		"not written":           {Ops: born()[:1]},
+		"limits not written":    {Ops: born()[:3]},
+		"not read back":         {Ops: born()[:4]},
+		"another configuration": {Ops: append(born()[:4], read(1, 0x60B0)), Err: tmp102.ErrReset},
+		"another chip":          {Ops: append(born()[:4], read(1, 0x00A0)), Err: tmp102.ErrWord},
+		"low limit not read":    {Ops: born()[:5]},
+		"another low limit":     {Ops: append(born()[:5], read(2, 0)), Err: tmp102.ErrReset},
+		"another high limit":    {Ops: append(born()[:6], read(3, 0)), Err: tmp102.ErrReset},
 	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			opts := tmp102.DefaultOpts()
-			tt.change(opts)
-			bus := &i2ctest.Playback{Ops: tt.ops, DontPanic: true}
-			dev, err := tmp102.New(bus, opts)
-			if err == nil || dev != nil || (tt.err != nil && !errors.Is(err, tt.err)) {
-				t.Errorf("got %v, %v, want the error %v", dev, err, tt.err)
-			}
-			if err := bus.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	drivertest.Refuses(t, tmp102.DefaultOpts, tmp102.New, tests)
 }
 
 // Check notices a chip that lost its supply, and Configure brings it back; the
@@ -309,48 +293,22 @@ func FuzzSense(f *testing.F) {
 	})
 }
 
-func TestNames(t *testing.T) {
-	dev, _ := newDev(t)
-	if got, want := dev.String(), "tmp102@playback/0x48"; got != want {
-		t.Errorf("String %q, want %q", got, want)
-	}
-	if err := dev.Halt(); err != nil {
-		t.Error(err)
-	}
-}
-
-func simDev(tb testing.TB) (*tmp102.Dev, *sim.Bus) {
-	tb.Helper()
-	bus := sim.NewBus("sim", 400*physic.KiloHertz)
-	bus.Attach(0x48, sim.NewTMP102())
-	dev, err := tmp102.New(bus, tmp102.DefaultOpts())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return dev, bus
-}
-
-func TestSenseAllocates(t *testing.T) {
-	dev, _ := simDev(t)
-	var temp physic.Temperature
-	if n := testing.AllocsPerRun(100, func() {
-		if err := dev.Sense(&temp); err != nil {
-			t.Fatal(err)
-		}
-	}); n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+// contract is what the driver has in common with all others.
+func contract() *drivertest.Sensor[physic.Temperature] {
+	return &drivertest.Sensor[physic.Temperature]{
+		Name: "tmp102", Addr: 0x48, Stale: 42, Bits: drivertest.Bits(1, 2),
+		Chip: func() sim.Chip {
+			chip := sim.NewTMP102()
+			chip.SetCelsius(31.5)
+			return chip
+		},
+		Start: func(bus i2c.Bus) (drivertest.Dev[physic.Temperature], error) {
+			return tmp102.New(bus, tmp102.DefaultOpts())
+		},
 	}
 }
 
-func BenchmarkSense(b *testing.B) {
-	dev, bus := simDev(b)
-	start := bus.BusTime()
-	var temp physic.Temperature
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := dev.Sense(&temp); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric((bus.BusTime()-start).Seconds()*1e3/float64(b.N), "bus-ms/op")
-}
+func TestContract(t *testing.T) { contract().Run(t) }
+
+// BenchmarkSense also tells the time of one reading on a 400 kHz bus.
+func BenchmarkSense(b *testing.B) { contract().Bench(b) }
