@@ -203,6 +203,7 @@ type Stamp struct {
 type Alarm struct {
 	ID       string    `json:"alarm_id"` // a ULID: identity, never order
 	Cause    Cause     `json:"cause"`
+	Detail   Detail    `json:"detail,omitempty"` // what of the cause was seen
 	Severity Severity  `json:"severity"`
 	Level    int       `json:"level"` // 1 to 4, from Severity; 0 when cleared
 	Grade    Grade     `json:"grade,omitempty"`

@@ -204,6 +204,9 @@ func AlarmText(subject string, a *Alarm) Text {
 
 // fact is the value and the limit, in brackets or nothing.
 func (a *Alarm) fact() Text {
+	if t := a.Detail.Text(a.Value, a.Limit); t.EN != "" {
+		return Text{"：" + t.ZH, ": " + t.EN}
+	}
 	if a.Unit == "" && a.Value == 0 && a.Limit == 0 {
 		return Text{}
 	}

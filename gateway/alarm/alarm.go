@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
 )
@@ -73,6 +74,7 @@ type Observation struct {
 // its whole subject.
 type Fault struct {
 	Cause    shedguard.Cause
+	Detail   shedguard.Detail
 	Severity shedguard.Severity
 	Grade    shedguard.Grade
 	Action   shedguard.Action // empty: none
@@ -87,6 +89,7 @@ type Fault struct {
 type Kept struct {
 	Heat    float64        `json:"heat"` // protect.UnknownHeat when unknown
 	Session session.Record `json:"session"`
+	Charge  charge.Record  `json:"charge"`
 }
 
 // Entry is an open alarm and what it is about.
@@ -210,7 +213,7 @@ func (b *Book) Observe(ctx context.Context, o Observation, now time.Time) error 
 		for i := range o.Decisions {
 			d := &o.Decisions[i]
 			f := Fault{
-				Cause: d.Cause, Severity: d.Severity, Action: d.Action, Value: d.Value,
+				Cause: d.Cause, Detail: d.Detail, Severity: d.Severity, Action: d.Action, Value: d.Value,
 				Limit: d.Limit, Unit: d.Unit, Since: d.Since, Latched: d.Latched,
 			}
 			if err := f.complete(now); err != nil {
@@ -534,7 +537,7 @@ func (b *Book) correct(r *record, now time.Time) {
 func (b *Book) update(r *record, now time.Time) {
 	f, a := &r.now, &r.Alarm
 	moved := f.Limit > 0 && math.Abs(f.Value-a.Value) > updateShare*f.Limit ||
-		f.Severity != a.Severity || f.Action != a.Action || f.Grade != a.Grade || f.Latched != a.Latched
+		f.Severity != a.Severity || f.Action != a.Action || f.Detail != a.Detail || f.Grade != a.Grade || f.Latched != a.Latched
 	if !moved && !r.due || !r.said.IsZero() && now.Sub(r.said) < updateEvery {
 		return
 	}
@@ -632,13 +635,13 @@ func (f *Fault) complete(now time.Time) error {
 
 // tell writes what may change of a fault into its alarm.
 func (f *Fault) tell(a *shedguard.Alarm) {
-	a.Severity, a.Level, a.Grade, a.Action = f.Severity, int(f.Severity), f.Grade, f.Action
+	a.Detail, a.Severity, a.Level, a.Grade, a.Action = f.Detail, f.Severity, int(f.Severity), f.Grade, f.Action
 	a.Value, a.Limit, a.Unit, a.Latched = f.Value, f.Limit, f.Unit, f.Latched
 }
 
 func faultOf(a *shedguard.Alarm) Fault {
 	return Fault{
-		Cause: a.Cause, Severity: a.Severity, Grade: a.Grade, Action: a.Action,
+		Cause: a.Cause, Detail: a.Detail, Severity: a.Severity, Grade: a.Grade, Action: a.Action,
 		Value: a.Value, Limit: a.Limit, Unit: a.Unit, Since: a.Since, Latched: a.Latched,
 	}
 }

@@ -225,8 +225,8 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		o := &a.cfg.Outlets[i]
 		kept := a.alarms.Kept(o.Number)
 		outlets = append(outlets, guard.Outlet{
-			Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(),
-			Heat: kept.Heat, Latched: a.alarms.Latched(o.Number), Kept: kept.Session,
+			Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(), Charge: o.ChargeSettings(),
+			Heat: kept.Heat, Latched: a.alarms.Latched(o.Number), Kept: kept.Session, Curves: kept.Charge,
 			RatedWatts: o.RatedWatts(),
 		})
 	}

@@ -80,7 +80,7 @@ func (a *App) record(ctx context.Context, c *guard.Change) {
 		if c.Latched == 0 {
 			o.By = a.takeResetBy(c.Outlet)
 		}
-		fail("heat and session", a.alarms.Keep(c.Outlet, alarm.Kept{Heat: c.Heat, Session: c.Record}))
+		fail("heat and session", a.alarms.Keep(c.Outlet, alarm.Kept{Heat: c.Heat, Session: c.Record, Charge: c.Curves}))
 		if len(c.Decisions) > 0 {
 			a.recorder.Incident(c.Outlet, c.At)
 		}

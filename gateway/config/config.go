@@ -88,6 +88,7 @@ type Outlet struct {
 	Relay       Pin          `yaml:"relay" doc:"The output that feeds the outlet."`
 	Limits      Limits       `yaml:"limits" doc:"When the outlet is cut."`
 	Session     Session      `yaml:"session" doc:"How a charging session is followed."`
+	Charge      Charge       `yaml:"charge" doc:"How the curve of a charge is read."`
 }
 
 // Meter is the chip that measures an outlet. Several outlets may name one

@@ -78,8 +78,11 @@ func TestProfilesAndOverrides(t *testing.T) {
 			if err := o.SessionSettings().Validate(); err != nil {
 				t.Error(err)
 			}
+			if err := o.ChargeSettings().Validate(); err != nil {
+				t.Error(err)
+			}
 			// A zero would be a value that somebody forgot to hand on.
-			for _, v := range []any{*o.ProtectLimits(), *o.SessionSettings()} {
+			for _, v := range []any{*o.ProtectLimits(), *o.SessionSettings(), *o.ChargeSettings()} {
 				noZero(t, reflect.TypeOf(v).String(), reflect.ValueOf(v))
 			}
 		})

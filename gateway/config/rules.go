@@ -1,11 +1,13 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
 )
@@ -18,6 +20,12 @@ type Limits struct {
 	OverTemperature OverTemperature `yaml:"over_temperature" doc:"The outlet itself is hot. Needs a thermometer."`
 	MeterStale      MeterStale      `yaml:"meter_stale" doc:"An outlet whose meter is silent is not fed."`
 	RelayWelded     RelayWelded     `yaml:"relay_welded" doc:"Current flows although the relay was opened."`
+
+	ChargeTooLong ChargeTooLong `yaml:"charge_too_long" doc:"A charge that does not come to an end."`
+	FloatTooHigh  FloatTooHigh  `yaml:"float_too_high" doc:"Power stops falling after the taper: a battery that is hot or damaged. Trips at twice its limit or twice its time."`
+	PowerUnstable PowerUnstable `yaml:"power_unstable" doc:"Power does what no healthy charge does: it rises late, jumps or swings. Trips at twice a limit."`
+	ChargeUnusual ChargeUnusual `yaml:"charge_unusual" doc:"A charge far from what the outlet has learned from its healthy ones. Trips at twice its limit."`
+	ReadingFrozen ReadingFrozen `yaml:"reading_frozen" doc:"The reading never changes while something charges. Trips at twice its limit."`
 }
 
 // Rule is what all rules have.
@@ -93,6 +101,66 @@ type Session struct {
 	MaxGap         time.Duration `yaml:"max_gap" min:"500ms" max:"1m" doc:"Longest gap between two readings over which energy is counted."`
 }
 
+// ChargeTooLong reports a long charge.
+type ChargeTooLong struct {
+	Rule  `yaml:",inline"`
+	Limit time.Duration `yaml:"limit" min:"10m" max:"24h" doc:"Time of charging, without pauses and without the trickle of a full battery."`
+}
+
+// FloatTooHigh finds a battery that does not get full.
+type FloatTooHigh struct {
+	Rule       `yaml:",inline"`
+	LimitWatts float64       `yaml:"limit_watts" min:"5" max:"500" doc:"Power in W that is too much; the larger of it and limit_share counts."`
+	LimitShare float64       `yaml:"limit_share" min:"0.05" max:"0.9" doc:"Likewise, as a share of the session's plateau."`
+	FallShare  float64       `yaml:"fall_share" min:"0.005" max:"0.2" doc:"Share of the plateau by which power must fall within after, else it has stopped falling."`
+	After      time.Duration `yaml:"after" min:"5m" max:"6h" doc:"Time without falling."`
+}
+
+// PowerUnstable finds power that no healthy charge has.
+type PowerUnstable struct {
+	Rule          `yaml:",inline"`
+	LateRiseShare float64       `yaml:"late_rise_share" min:"0.03" max:"1" doc:"Rise after the knee, as a share of the plateau."`
+	RiseShare     float64       `yaml:"rise_share" min:"0.1" max:"3" doc:"Rise in constant current, as a share of its beginning."`
+	StepShare     float64       `yaml:"step_share" min:"0.1" max:"1" doc:"Rise or lasting fall within two minutes, as a share of the plateau."`
+	SwingShare    float64       `yaml:"swing_share" min:"0.05" max:"1" doc:"What counts as a swing, as a share of the plateau."`
+	Swings        int           `yaml:"swings" min:"4" max:"20" doc:"Swings within the window."`
+	Window        time.Duration `yaml:"window" min:"1m" max:"1h" doc:"Time in which swings are counted."`
+}
+
+// ChargeUnusual compares a charge with those before it.
+type ChargeUnusual struct {
+	Rule    `yaml:",inline"`
+	Charges int     `yaml:"charges" min:"3" max:"9" doc:"Healthy charges that an outlet must have seen before it judges."`
+	Factor  float64 `yaml:"factor" min:"1.5" max:"20" doc:"Multiple of what is usual there."`
+}
+
+// ReadingFrozen finds a meter that says the same for ever.
+type ReadingFrozen struct {
+	Rule  `yaml:",inline"`
+	Limit time.Duration `yaml:"limit" min:"1m" max:"6h" doc:"Time without any change; a meter whose reading seldom changes gets twenty of its usual intervals."`
+}
+
+// Charge says how the charging curve is read.
+type Charge struct {
+	EmptyWatts   float64       `yaml:"empty_watts" min:"0.05" max:"5" doc:"Power in W below which nothing is plugged in."`
+	StandbyWatts float64       `yaml:"standby_watts" min:"0.1" max:"10" doc:"Power in W below which a charger has no battery; not below empty_watts."`
+	IdleWatts    float64       `yaml:"idle_watts" min:"1" max:"100" doc:"A load that never draws more, in W, is no charge; not below standby_watts."`
+	KneeShare    float64       `yaml:"knee_share" min:"0.02" max:"0.3" doc:"Share of the plateau by which power must fall to leave constant current."`
+	Settle       time.Duration `yaml:"settle" min:"1m" max:"1h" doc:"Time of smooth charging before its curve is judged."`
+	Full         ChargeFull    `yaml:"full" doc:"When a battery is full; its outlet is switched off then. Power must also have fallen below 35 % of the session's plateau."`
+}
+
+// ChargeFull ends a session.
+type ChargeFull struct {
+	JudgeWatts  float64       `yaml:"judge_watts" min:"10" max:"200" doc:"Above this power in W, or 5 % of the plateau if that is more, no battery is full."`
+	Watts       float64       `yaml:"watts" min:"1" max:"200" doc:"Power in W, or 4 % of the plateau if that is more, below which it is full after the time of after; not above judge_watts."`
+	After       time.Duration `yaml:"after" min:"1m" max:"6h" doc:"Time below watts, without a change above change_watts."`
+	ChangeWatts float64       `yaml:"change_watts" min:"0.5" max:"50" doc:"Change of power in W that begins the time anew."`
+	Share       float64       `yaml:"share" min:"0.01" max:"0.35" doc:"Share of the plateau below which it is full after share_after."`
+	ShareAfter  time.Duration `yaml:"share_after" min:"1m" max:"6h" doc:"Time below share."`
+	IdleAfter   time.Duration `yaml:"idle_after" min:"1m" max:"6h" doc:"Time after which a load that never drew idle_watts ends its session."`
+}
+
 // ProtectLimits returns what protect needs for the outlet: its profile and what
 // the configuration overrides.
 func (o *Outlet) ProtectLimits() *protect.Limits {
@@ -147,6 +215,33 @@ func (o *Outlet) SessionSettings() *session.Settings {
 	}
 }
 
+// ChargeSettings returns what charge needs for the outlet.
+func (o *Outlet) ChargeSettings() *charge.Settings {
+	l, c := &o.Limits, &o.Charge
+	return &charge.Settings{
+		EmptyWatts: c.EmptyWatts, StandbyWatts: c.StandbyWatts, IdleWatts: c.IdleWatts,
+		KneeShare: c.KneeShare, Settle: c.Settle,
+		MaxGap: min(max(o.Session.MaxGap, charge.MinGap), charge.MaxGap),
+		Full: charge.Full{
+			JudgeWatts: c.Full.JudgeWatts, Watts: c.Full.Watts, After: c.Full.After, ChangeWatts: c.Full.ChangeWatts,
+			Share: c.Full.Share, ShareAfter: c.Full.ShareAfter, IdleAfter: c.Full.IdleAfter,
+		},
+		TooLong: charge.TooLong{Rule: l.ChargeTooLong.protect(), Limit: l.ChargeTooLong.Limit},
+		FloatTooHigh: charge.FloatTooHigh{
+			Rule:       l.FloatTooHigh.protect(),
+			LimitWatts: l.FloatTooHigh.LimitWatts, LimitShare: l.FloatTooHigh.LimitShare,
+			FallShare: l.FloatTooHigh.FallShare, After: l.FloatTooHigh.After,
+		},
+		Unstable: charge.Unstable{
+			Rule:          l.PowerUnstable.protect(),
+			LateRiseShare: l.PowerUnstable.LateRiseShare, RiseShare: l.PowerUnstable.RiseShare, StepShare: l.PowerUnstable.StepShare,
+			SwingShare: l.PowerUnstable.SwingShare, Swings: l.PowerUnstable.Swings, Window: l.PowerUnstable.Window,
+		},
+		Envelope: charge.Envelope{Rule: l.ChargeUnusual.protect(), Charges: l.ChargeUnusual.Charges, Factor: l.ChargeUnusual.Factor},
+		Frozen:   charge.Frozen{Rule: l.ReadingFrozen.protect(), Limit: l.ReadingFrozen.Limit},
+	}
+}
+
 // rules checks what the ranges of single values cannot say, by asking the
 // packages that will use them, once every value is in its range.
 func (c *checker) rules(at string, o *Outlet) {
@@ -160,6 +255,26 @@ func (c *checker) rules(at string, o *Outlet) {
 	}
 	if clean(at + ".session") {
 		c.report(at+".session.", o.SessionSettings().Validate())
+	}
+	if clean(at+".limits") && clean(at+".charge") && clean(at+".session") {
+		c.curve(at, o)
+	}
+}
+
+// curve checks how charges are judged. The rules of the curve stand among the
+// limits.
+func (c *checker) curve(at string, o *Outlet) {
+	err := o.ChargeSettings().Validate()
+	if err == nil {
+		return
+	}
+	for text := range strings.SplitSeq(err.Error(), "\n") {
+		name, _, _ := strings.Cut(text, ".")
+		section := at + ".charge."
+		if slices.Contains(o.Limits.names(), name) {
+			section = at + ".limits."
+		}
+		c.report(section, errors.New(text))
 	}
 }
 
@@ -178,20 +293,41 @@ func (c *checker) report(prefix string, err error) {
 	}
 }
 
-// disabled lists the rules that are switched off.
-func (l *Limits) disabled() []string {
-	var off []string
-	for _, r := range []struct {
-		name string
-		rule *Rule
-	}{
+// named is a rule and its key.
+type named struct {
+	name string
+	rule *Rule
+}
+
+func (l *Limits) rules() []named {
+	return []named{
 		{"short_circuit", &l.ShortCircuit.Rule},
 		{"overcurrent", &l.Overcurrent.Rule},
 		{"overpower", &l.Overpower.Rule},
 		{"over_temperature", &l.OverTemperature.Rule},
 		{"meter_stale", &l.MeterStale.Rule},
 		{"relay_welded", &l.RelayWelded.Rule},
-	} {
+		{"charge_too_long", &l.ChargeTooLong.Rule},
+		{"float_too_high", &l.FloatTooHigh.Rule},
+		{"power_unstable", &l.PowerUnstable.Rule},
+		{"charge_unusual", &l.ChargeUnusual.Rule},
+		{"reading_frozen", &l.ReadingFrozen.Rule},
+	}
+}
+
+// names are the keys of the rules.
+func (l *Limits) names() []string {
+	var all []string
+	for _, r := range l.rules() {
+		all = append(all, r.name)
+	}
+	return all
+}
+
+// disabled lists the rules that are switched off.
+func (l *Limits) disabled() []string {
+	var off []string
+	for _, r := range l.rules() {
 		if !r.rule.Enabled {
 			off = append(off, r.name)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/shedguard/shedguard/drivers/sim"
 	"github.com/shedguard/shedguard/drivers/tmp102"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/feeder"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
@@ -101,7 +102,7 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 				Meter: newMeter(tb, mux.Port(port), side), Thermometer: newThermometer(tb, mux.Port(port), side),
 			})
 			pins = append(pins, actuate.Outlet{Number: n, Pin: actuate.Pin{Pin: n - 1}})
-			opts.Outlets = append(opts.Outlets, Outlet{Number: n, Limits: benchLimits(), Session: benchSettings(), RatedWatts: 2200})
+			opts.Outlets = append(opts.Outlets, Outlet{Number: n, Limits: benchLimits(), Session: benchSettings(), Charge: benchCurve(), RatedWatts: 2200})
 		}
 	}
 	l, err := poll.New(poll.Options{Name: "main", Points: points})
@@ -113,6 +114,27 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 	must(err)
 	b.line = b.guard.lines[0]
 	return b
+}
+
+// benchCurve is how charges are judged: as the shipped profiles have it.
+func benchCurve() *charge.Settings {
+	rule := func(s shedguard.Severity, a protect.Act) protect.Rule {
+		return protect.Rule{Enabled: true, Severity: s, Act: a}
+	}
+	return &charge.Settings{
+		EmptyWatts: 0.4, StandbyWatts: 2, IdleWatts: 20, KneeShare: 0.05, Settle: 10 * time.Minute, MaxGap: 3 * time.Second,
+		Full: charge.Full{
+			JudgeWatts: 45, Watts: 30, After: time.Hour, ChangeWatts: 6, Share: 0.1, ShareAfter: 20 * time.Minute, IdleAfter: time.Hour,
+		},
+		TooLong:      charge.TooLong{Rule: rule(shedguard.SeverityWarning, protect.ActReport), Limit: 10 * time.Hour},
+		FloatTooHigh: charge.FloatTooHigh{Rule: rule(shedguard.SeverityMajor, protect.ActTrip), LimitWatts: 30, LimitShare: 0.25, FallShare: 0.03, After: time.Hour},
+		Unstable: charge.Unstable{
+			Rule: rule(shedguard.SeverityMinor, protect.ActTrip), LateRiseShare: 0.1, RiseShare: 0.5, StepShare: 0.3,
+			SwingShare: 0.15, Swings: 8, Window: 10 * time.Minute,
+		},
+		Envelope: charge.Envelope{Rule: rule(shedguard.SeverityWarning, protect.ActReport), Charges: 5, Factor: 2},
+		Frozen:   charge.Frozen{Rule: rule(shedguard.SeverityMajor, protect.ActTrip), Limit: 15 * time.Minute},
+	}
 }
 
 func newMeter(tb testing.TB, bus i2c.Bus, side int) *meter {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
 )
@@ -35,6 +36,7 @@ type Change struct {
 	Latched    protect.Causes
 	Heat       float64
 	Record     session.Record // what of the sessions must outlive a restart
+	Curves     charge.Record  // what of the charges must
 }
 
 // Operation is one operation of a relay.
@@ -77,7 +79,8 @@ type OutletView struct {
 	Latched        protect.Causes
 	Session        shedguard.Session // that runs, if Running
 	Running        bool
-	MeterErr       error // why the last read failed
+	Load           charge.Load // what is plugged in, as far as power tells
+	MeterErr       error       // why the last read failed
 	ThermometerErr error
 	RelayErr       error // why the relay does not obey
 }
@@ -162,7 +165,7 @@ func (g *Guard) emit(o *outlet, now time.Time) {
 		Subject: o.subject, Outlet: o.number, At: now,
 		Decisions: slices.Clone(o.verdict.Decisions()), Judged: o.verdict.Judged(), Err: o.failure,
 		State: o.outcome.Outlet, Closed: o.in.Closed, Operations: o.operations, Steps: o.steps,
-		Latched: o.protect.Latched(), Heat: o.protect.Heat(), Record: o.session.Record(),
+		Latched: o.protect.Latched(), Heat: o.protect.Heat(), Record: o.session.Record(), Curves: o.curve.Record(),
 	}
 	if o.failure != nil {
 		c.Decisions = append(c.Decisions, o.relayFailed(now))
@@ -212,6 +215,7 @@ func (o *outlet) show(v *OutletView) {
 	v.Heat, v.Latched = o.protect.Heat(), o.protect.Latched()
 	v.MeterErr, v.ThermometerErr, v.RelayErr = o.sample.Err, o.sample.ThermometerErr, o.failure
 	v.Session, v.Running = o.session.Session()
+	v.Load = o.charged.Load
 }
 
 // Changes is the queue of changes. One goroutine reads it.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/feeder"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
@@ -36,9 +37,11 @@ type Outlet struct {
 	Number  int
 	Limits  *protect.Limits
 	Session *session.Settings
+	Charge  *charge.Settings
 	Heat    float64        // protect.UnknownHeat when it was not kept
 	Latched protect.Causes // by the alarm book
 	Kept    session.Record // of the sessions
+	Curves  charge.Record  // of the charges
 	// RatedWatts is the most it is meant for; required where there is a feeder.
 	RatedWatts float64
 }
@@ -157,10 +160,10 @@ func New(opts Options) (*Guard, error) {
 			continue
 		}
 		check(opts.Relays.Has(o.Number), "outlet %d: has no relay", o.Number)
-		if !check(o.Limits != nil && o.Session != nil, "outlet %d: limits and session: required", o.Number) {
+		if !check(o.Limits != nil && o.Session != nil && o.Charge != nil, "outlet %d: limits, session and charge: required", o.Number) {
 			continue
 		}
-		if err := errors.Join(o.Limits.Validate(), o.Session.Validate()); err != nil {
+		if err := errors.Join(o.Limits.Validate(), o.Session.Validate(), o.Charge.Validate()); err != nil {
 			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
 		}
 		if opts.Feeder != nil {

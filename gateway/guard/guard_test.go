@@ -19,6 +19,7 @@ import (
 	"github.com/shedguard/shedguard/drivers/mcp23017"
 	"github.com/shedguard/shedguard/drivers/sim"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/guard"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
@@ -41,6 +42,27 @@ func limits() *protect.Limits {
 		OverTemperature: protect.OverTemperature{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, LimitCelsius: 65, ResetCelsius: 55, Delay: 2 * time.Second, Stale: 5 * time.Second},
 		MeterStale:      protect.MeterStale{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, Limit: 3 * time.Second},
 		RelayWelded:     protect.RelayWelded{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitAmps: 0.1, Delay: time.Second},
+	}
+}
+
+// curve is how charges are judged: as the shipped profiles have it.
+func curve() *charge.Settings {
+	rule := func(s shedguard.Severity, a protect.Act) protect.Rule {
+		return protect.Rule{Enabled: true, Severity: s, Act: a}
+	}
+	return &charge.Settings{
+		EmptyWatts: 0.4, StandbyWatts: 2, IdleWatts: 20, KneeShare: 0.05, Settle: 10 * time.Minute, MaxGap: 3 * time.Second,
+		Full: charge.Full{
+			JudgeWatts: 45, Watts: 30, After: time.Hour, ChangeWatts: 6, Share: 0.1, ShareAfter: 20 * time.Minute, IdleAfter: time.Hour,
+		},
+		TooLong:      charge.TooLong{Rule: rule(shedguard.SeverityWarning, protect.ActReport), Limit: 10 * time.Hour},
+		FloatTooHigh: charge.FloatTooHigh{Rule: rule(shedguard.SeverityMajor, protect.ActTrip), LimitWatts: 30, LimitShare: 0.25, FallShare: 0.03, After: time.Hour},
+		Unstable: charge.Unstable{
+			Rule: rule(shedguard.SeverityMinor, protect.ActTrip), LateRiseShare: 0.1, RiseShare: 0.5, StepShare: 0.3,
+			SwingShare: 0.15, Swings: 8, Window: 10 * time.Minute,
+		},
+		Envelope: charge.Envelope{Rule: rule(shedguard.SeverityWarning, protect.ActReport), Charges: 5, Factor: 2},
+		Frozen:   charge.Frozen{Rule: rule(shedguard.SeverityMajor, protect.ActTrip), Limit: 15 * time.Minute},
 	}
 }
 
@@ -169,7 +191,7 @@ func build(n int, edit func(*guard.Options)) (*shed, error) {
 		s.sockets = append(s.sockets, o)
 		pins = append(pins, actuate.Outlet{Number: i + 1, Pin: actuate.Pin{Pin: i}})
 		points[i%2] = append(points[i%2], poll.Point{Outlet: i + 1, Meter: o, Every: every})
-		opts.Outlets = append(opts.Outlets, guard.Outlet{Number: i + 1, Limits: limits(), Session: settings()})
+		opts.Outlets = append(opts.Outlets, guard.Outlet{Number: i + 1, Limits: limits(), Session: settings(), Charge: curve()})
 	}
 	for i, p := range points {
 		if len(p) == 0 {

@@ -79,7 +79,7 @@ func newBay() (*bay, error) {
 	ids := 0
 	b.Guard, err = New(Options{
 		Lines: []*poll.Line{line}, Relays: relays, ChangeQueue: 1024, SampleQueue: 1,
-		Outlets: []Outlet{{Number: 1, Limits: limits, Session: settings}},
+		Outlets: []Outlet{{Number: 1, Limits: limits, Session: settings, Charge: benchCurve()}},
 		NewID: func() string {
 			ids++
 			return fmt.Sprintf("01JD%022d", ids)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
@@ -25,10 +26,13 @@ type outlet struct {
 	settings *session.Settings
 	protect  protect.State
 	session  session.State
+	charge   *charge.Settings
+	curve    charge.State
+	charged  charge.Outcome
 
 	in         protect.Input
 	conditions []protect.Condition // what others found to stand at this sample
-	told       []protect.Condition // those, and what the feeder says
+	told       []protect.Condition // those, what the feeder says, and what the curve showed until the sample before
 	verdict    protect.Verdict
 	outcome    session.Outcome
 	sample     poll.Sample
@@ -46,9 +50,9 @@ type outlet struct {
 
 func newOutlet(o *Outlet, newID func() string) *outlet {
 	return &outlet{
-		number: o.Number, limits: o.Limits, settings: o.Session,
+		number: o.Number, limits: o.Limits, settings: o.Session, charge: o.Charge, curve: charge.NewState(o.Curves),
 		protect: protect.NewState(o.Heat, o.Latched), session: session.NewState(o.Number, o.Kept, newID),
-		told:    make([]protect.Condition, 0, 8),
+		told:    make([]protect.Condition, 0, 8+charge.MaxFindings),
 		pending: pending{subject: shedguard.OutletSubject(o.Number), marked: true},
 		sample:  poll.Sample{Reading: shedguard.Reading{Outlet: o.Number, Quality: shedguard.QualityStale}, Err: poll.ErrNotTried},
 	}
@@ -97,6 +101,8 @@ func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 	// One bad reading does not open an outlet, but it begins anew the wait of
 	// one that is open.
 	usable := in.Closed || s.Reading.Quality == shedguard.QualityGood
+	running, _ := o.session.Session()
+	o.charged = o.charge.Next(&o.curve, &charge.Input{Session: running.ID, Fed: in.Closed, Reading: s.Reading, Fresh: s.Fresh}, now)
 	o.outcome = o.settings.Next(&o.session, &session.Input{
 		Permit:    usable && o.verdict.Judged() && !held && o.failure == nil,
 		Tripped:   held && !o.verdict.Suspends(),
@@ -105,6 +111,7 @@ func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 		Reading:   s.Reading,
 		Fresh:     s.Fresh,
 		MayClose:  allowed && !in.Closed && g.mayClose(now) && g.supply.mayFeed(l, o, now),
+		Curve:     session.Curve{Phase: string(o.charged.Phase), Attached: o.charged.Attached, Over: o.charged.Over},
 	}, now)
 	o.stepped(&o.outcome)
 	switch {
@@ -124,14 +131,13 @@ func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 
 // conditions is what others found to stand at an outlet. It allocates nothing.
 func (g *Guard) conditions(o *outlet) []protect.Condition {
-	if g.supply == nil {
-		return o.conditions
+	o.told = append(o.told[:0], o.conditions...)
+	if g.supply != nil {
+		if c, ok := g.supply.condition(o.slot); ok {
+			o.told = append(o.told, c)
+		}
 	}
-	c, ok := g.supply.condition(o.slot)
-	if !ok {
-		return o.conditions
-	}
-	o.told = append(append(o.told[:0], o.conditions...), c)
+	o.told = charge.Conditions(o.told, o.charged.Findings)
 	return o.told
 }
 

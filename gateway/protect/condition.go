@@ -12,6 +12,7 @@ import (
 // zone. It is told with every step for as long as it stands.
 type Condition struct {
 	Cause    shedguard.Cause
+	Detail   shedguard.Detail // what of the cause was seen, if it has several faces
 	Severity shedguard.Severity
 	// Action is what is to be done about it: none and refused_start only report
 	// it, every other one holds the outlet open.
@@ -70,7 +71,7 @@ func (s *State) tell(i index, c *Condition, again bool, now time.Time) {
 	case !s.latched.has(i):
 		d.Action = action(c)
 	}
-	d.Severity = severity(c.Severity)
+	d.Detail, d.Severity = c.Detail, severity(c.Severity)
 	d.Value, d.Limit, d.Unit = finite(c.Value), finite(c.Limit), c.Unit
 	d.Latched = d.Latched || latch
 	s.set.add(i)

@@ -38,6 +38,7 @@ type Input struct {
 // Decision is one cause that stands at an outlet or is latched.
 type Decision struct {
 	Cause    shedguard.Cause
+	Detail   shedguard.Detail // of a condition that others told
 	Severity shedguard.Severity
 	Action   shedguard.Action
 	Value    float64   // the worst since the decision; of meter_stale the age at the decision

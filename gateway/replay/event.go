@@ -86,12 +86,15 @@ type Summary struct {
 
 // notJudged lists what this replay says nothing about.
 func notJudged(o *Options) []string {
-	list := []string{"full_charge"} // sessions have no such rule yet
+	list := []string{}
 	judged := protect.All()
-	for _, c := range [...]shedguard.Cause{
-		shedguard.CauseChargeTooLong, shedguard.CauseFloatTooHigh, shedguard.CausePowerUnstable,
-		shedguard.CauseOvervoltage, shedguard.CauseUndervoltage,
-	} {
+	if o.Charge == nil {
+		list = append(list, "full_charge")
+		for _, c := range judgesCurve() {
+			list = append(list, string(c))
+		}
+	}
+	for _, c := range [...]shedguard.Cause{shedguard.CauseOvervoltage, shedguard.CauseUndervoltage} {
 		if !judged.Has(c) {
 			list = append(list, string(c))
 		}
@@ -131,7 +134,9 @@ func (s *Summary) sentence() string {
 	} else if len(s.Alarms) > 0 {
 		text = "Raised alarms, but did not trip."
 	}
-	if s.JudgedUntilS < s.TimeS && s.State == shedguard.StateOff {
+	if s.JudgedUntilS < s.TimeS && s.State == shedguard.StateFull {
+		text += fmt.Sprintf(" The battery was full and the outlet switched off after %s.", Span(&s.JudgedUntilS, s.TimeS-s.DurationS))
+	} else if s.JudgedUntilS < s.TimeS && s.State == shedguard.StateOff {
 		text += fmt.Sprintf(" A session's limit switched the outlet off after %s.", Span(&s.JudgedUntilS, s.TimeS-s.DurationS))
 	}
 	switch n := len(s.Sessions); n {

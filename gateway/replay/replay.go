@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/recording"
@@ -40,6 +41,8 @@ const (
 type Options struct {
 	Limits  *protect.Limits
 	Session *session.Settings
+	// Charge judges the charging curve; nil: it is not judged.
+	Charge *charge.Settings
 	// MainsVolts stand in for volts that were not recorded; 0: [MainsVolts].
 	MainsVolts float64
 	// Gap is the silence that is one; 0: told from the recording.
@@ -99,16 +102,22 @@ type Player struct {
 	loaded   [2]bool       // the side of cur's predecessor
 	busy     time.Duration // when something was last near a limit or happened
 
-	protect  protect.State
-	session  session.State
-	in       protect.Input
-	lastW    float64
-	standing protect.Causes
-	openedAt time.Duration
-	open     bool // by a trip or a session's limit
-	done     bool // the rest is not judged
-	quiet    bool // before the recording begins
-	ids      int
+	protect protect.State
+	session session.State
+	charge  *charge.Settings
+	curve   charge.State
+	grades  [charge.MaxFindings]charge.Grade // of the curve's findings, when they were told
+	load    charge.Load                      // that was told
+
+	conditions []protect.Condition // what the curve showed until the step before
+	in         protect.Input
+	lastW      float64
+	standing   protect.Causes
+	openedAt   time.Duration
+	open       bool // by a trip or a session's limit
+	done       bool // the rest is not judged
+	quiet      bool // before the recording begins
+	ids        int
 
 	event Event
 	sum   Summary
@@ -135,9 +144,18 @@ func New(opts Options) (*Player, error) {
 	}
 	p := &Player{opts: opts, limits: *opts.Limits, settings: *opts.Session, base: time.Unix(0, 0).UTC()}
 	p.settings.StartBy = session.StartPlug // nobody gives commands here
-	if err := errors.Join(p.limits.Validate(), p.settings.Validate()); err != nil {
+	err := errors.Join(p.limits.Validate(), p.settings.Validate())
+	if opts.Charge != nil {
+		c := *opts.Charge
+		// Where only changes are recorded, a reading that stays is no silent meter.
+		c.Frozen.Enabled = c.Frozen.Enabled && !opts.OnChange
+		p.charge = &c
+		err = errors.Join(err, c.Validate())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("replay: %w", err)
 	}
+	p.curve = charge.NewState(charge.Record{})
 	p.protect = protect.NewState(opts.Heat, 0)
 	p.session = session.NewState(Outlet, session.Record{}, p.newID)
 	p.sum = Summary{
@@ -458,13 +476,14 @@ func (p *Player) step(r *reading, at time.Duration, fresh bool) {
 	} else if in.Reading.Age(now) > poll.StaleAfter {
 		in.Reading.Quality = shedguard.QualityStale
 	}
-	in.Fresh = fresh
+	in.Fresh, in.Conditions = fresh, p.conditions
 	v := p.limits.Next(&p.protect, in, now)
 	p.sum.PeakHeat = max(p.sum.PeakHeat, p.protect.Heat())
 	p.judge(&v, at)
 
 	held := v.MustOpen()
 	good := in.Reading.Quality == shedguard.QualityGood
+	curve := p.follows(at, now)
 	out := p.settings.Next(&p.session, &session.Input{
 		Permit:    (in.Closed || good) && v.Judged() && !held,
 		Tripped:   held && !v.Suspends(),
@@ -472,13 +491,14 @@ func (p *Player) step(r *reading, at time.Duration, fresh bool) {
 		Reading:   in.Reading,
 		Fresh:     fresh,
 		MayClose:  fresh && good && v.Judged() && !held,
+		Curve:     curve,
 	}, now)
 	p.follow(&out, at)
 	if out.Close != in.Closed {
 		p.operate(out.Close, at)
 	}
 	p.sum.State = out.Outlet
-	p.wait(&out, at, now)
+	p.wait(at, now)
 }
 
 // judge tells of causes that are new or over.
@@ -510,7 +530,7 @@ func (p *Player) raise(d protect.Decision, at time.Duration) {
 	e.Cause, e.Action, e.Severity = d.Cause, d.Action, d.Severity
 	e.Value, e.Limit, e.Unit = &d.Value, &d.Limit, d.Unit
 	e.Text = shedguard.AlarmText(shedguard.OutletSubject(Outlet), &shedguard.Alarm{
-		Cause: d.Cause, Severity: d.Severity, Value: d.Value, Limit: d.Limit, Unit: d.Unit, Action: d.Action,
+		Cause: d.Cause, Detail: d.Detail, Severity: d.Severity, Value: d.Value, Limit: d.Limit, Unit: d.Unit, Action: d.Action,
 	}).EN
 	p.emit()
 }
@@ -559,7 +579,7 @@ func (p *Player) follow(out *session.Outcome, at time.Duration) {
 		p.emit()
 	case out.Phase && !out.Ended:
 		e := p.fresh(at, KindPhase)
-		e.Phase, e.Text = s.Phase, "The charging session is "+s.Phase+"."
+		e.Phase, e.Text = s.Phase, phaseText(s.Phase, p.in.Reading.Watts)
 		p.emit()
 	}
 	if n := len(p.sum.Sessions); n > 0 && s.ID != "" {
@@ -583,10 +603,10 @@ func (p *Player) follow(out *session.Outcome, at time.Duration) {
 }
 
 // wait is for the person who resets, if there is one.
-func (p *Player) wait(out *session.Outcome, at time.Duration, now time.Time) {
+func (p *Player) wait(at time.Duration, now time.Time) {
 	tripped := p.protect.Latched() != 0
 	p.open = !p.in.Closed && !p.quiet
-	if !p.open || !tripped && (out.Outlet != shedguard.StateOff || !p.session.Record().Off) {
+	if !p.open || !tripped && !p.session.Record().Off {
 		return
 	}
 	if p.opts.ResetAfter == 0 {

@@ -6,7 +6,8 @@
 // An outlet starts sessions by plug (it is fed as soon as its readings are
 // good, and drawing power begins a session) or by command (it is fed only
 // while a session runs). A session ends by a command, because the load is
-// gone, because one of its limits is reached, or because the outlet trips. A
+// gone, because one of its limits is reached, because the curve of its charge
+// says that the battery is full, or because the outlet trips. A
 // passing fault only suspends it: the relay opens, and after enough good
 // readings it closes again by itself, a bounded number of times an hour.
 //

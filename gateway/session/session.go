@@ -30,7 +30,8 @@ const (
 	ReasonOther          = "Other"          // tripped, or a limit of the session; its phase says which
 )
 
-// The phases of a session that runs.
+// The phases of a session that runs. While something is drawing, the curve of
+// its charge may say more than PhaseCharging: see [Curve].
 const (
 	PhaseWaiting   = "waiting"   // nothing is drawing
 	PhaseCharging  = "charging"  // something is
@@ -43,6 +44,8 @@ const (
 	PhaseUnplugged    = "unplugged"     // the load went away
 	PhaseNoLoad       = "no_load"       // nothing was ever plugged in
 	PhaseTripped      = "tripped"       // a latched cause opened the outlet
+	PhaseFull         = "full"          // the battery is full
+	PhaseIdle         = "idle_load"     // what was plugged in never charged
 	PhaseLimitWh      = "limit_wh"      // it drew the most it may
 	PhaseLimitMinutes = "limit_minutes" // it lasted as long as it may
 	PhaseLimitWatts   = "limit_watts"   // it drew too much at once
@@ -81,6 +84,15 @@ type Input struct {
 	Reading   shedguard.Reading
 	Fresh     bool // Reading is a new conversion since the last call
 	MayClose  bool // the stagger and the shed's load allow a closing now
+	Curve     Curve
+}
+
+// Curve is what is known of the charge that the session is about; the zero
+// Curve is nothing.
+type Curve struct {
+	Phase    string // of it; empty: not known
+	Attached bool   // the battery is still there, however little it draws
+	Over     bool   // the session ends with Phase
 }
 
 // Outcome is what one step decided.
@@ -95,7 +107,8 @@ type Outcome struct {
 
 // Record is what outlives a restart.
 type Record struct {
-	Off     bool      `json:"off,omitempty"` // open by a planned stop
+	Off     bool      `json:"off,omitempty"`  // open by a planned stop
+	Full    bool      `json:"full,omitempty"` // its battery was full when it opened
 	Session *Running  `json:"session,omitempty"`
 	Resumes []float64 `json:"resumes_s,omitempty"` // seconds since each resume of the last hour
 }
@@ -120,6 +133,7 @@ type State struct {
 	seen bool                  // the outlet was permitted once since the start
 
 	off       bool // open by a planned stop
+	full      bool // the battery was full when it opened
 	fed       bool
 	fedAt     time.Time
 	suspended bool      // opened by a passing fault: the next closing is a resume
@@ -149,7 +163,7 @@ func NewState(outlet int, kept Record, newID func() string) State {
 	if newID == nil {
 		panic("session: nil newID")
 	}
-	s := State{outlet: outlet, newID: newID, off: kept.Off, restored: kept.Resumes}
+	s := State{outlet: outlet, newID: newID, off: kept.Off, full: kept.Off && kept.Full, restored: kept.Resumes}
 	if kept.Session != nil {
 		s.active, s.suspended, s.run = true, true, *kept.Session
 		s.run.Outlet = outlet
@@ -159,7 +173,7 @@ func NewState(outlet int, kept Record, newID func() string) State {
 
 // Record is what must outlive a restart.
 func (s *State) Record() Record {
-	r := Record{Off: s.off}
+	r := Record{Off: s.off, Full: s.full}
 	if s.now.IsZero() {
 		r.Resumes = s.restored
 	}
@@ -196,7 +210,7 @@ func (c *Settings) Next(s *State, in *Input, now time.Time) Outcome {
 	s.pass(now)
 	c.read(s, in)
 	s.hold(in, now)
-	c.bound(s, now)
+	c.bound(s, in, now)
 	wanted := c.Wanted(s)
 	if wanted {
 		c.feed(s, in, now)
@@ -299,7 +313,7 @@ func (s *State) hold(in *Input, now time.Time) {
 }
 
 // bound ends a session that has reached a limit or lost its load.
-func (c *Settings) bound(s *State, now time.Time) {
+func (c *Settings) bound(s *State, in *Input, now time.Time) {
 	if !s.active {
 		return
 	}
@@ -311,7 +325,10 @@ func (c *Settings) bound(s *State, now time.Time) {
 		s.finish(PhaseLimitMinutes)
 	case !s.highSince.IsZero() && s.at.Sub(s.highSince) >= c.WattsDelay:
 		s.finish(PhaseLimitWatts)
-	case s.run.Drawn && gone:
+	case s.run.Drawn && s.fed && in.Curve.Over:
+		s.finish(in.Curve.Phase)
+		s.full = in.Curve.Phase == PhaseFull
+	case s.run.Drawn && gone && !in.Curve.Attached:
 		s.end(PhaseUnplugged, ReasonEVDisconnected)
 	case !s.run.Drawn && s.fed && s.loadSince.IsZero() && s.run.AgeS >= c.StartWithin.Seconds() && now.Sub(s.fedAt) >= c.StartWithin:
 		s.end(PhaseNoLoad, ReasonOther)
@@ -404,12 +421,14 @@ func (s *State) outcome(in *Input, wanted bool) Outcome {
 		out.Outlet = shedguard.StateSuspended
 	case !s.seen:
 		out.Outlet = shedguard.StateUnknown
-	case s.fed && s.drawing:
+	case s.fed && (s.drawing || s.active && in.Curve.Attached):
 		out.Outlet = shedguard.StateCharging
 	case s.fed:
 		out.Outlet = shedguard.StateReady
 	case wanted && s.suspended:
 		out.Outlet = shedguard.StateSuspended
+	case s.off && s.full:
+		out.Outlet = shedguard.StateFull
 	default:
 		out.Outlet = shedguard.StateOff
 	}
@@ -419,8 +438,11 @@ func (s *State) outcome(in *Input, wanted bool) Outcome {
 		phase := PhaseWaiting
 		if s.suspended {
 			phase = PhaseSuspended
-		} else if s.drawing {
+		} else if s.drawing || in.Curve.Attached {
 			phase = PhaseCharging
+			if in.Curve.Phase != "" {
+				phase = in.Curve.Phase
+			}
 		}
 		out.Phase = phase != s.run.Phase && !s.began
 		s.run.Phase = phase
@@ -440,7 +462,7 @@ func (c *Settings) Start(s *State, args shedguard.StartArgs, by, id string, now 
 	if err != nil {
 		return err
 	}
-	s.off = false
+	s.off, s.full = false, false
 	s.begin(c, by, id, now)
 	s.run.MaxWh, s.run.MaxMinutes, s.run.MaxWatts = run.MaxWh, run.MaxMinutes, run.MaxWatts
 	return nil
@@ -500,7 +522,7 @@ func (*Settings) Stop(s *State, reason string, now time.Time) error {
 	s.pass(now)
 	s.end(PhaseStopped, reason)
 	s.open()
-	s.off, s.suspended = true, false
+	s.off, s.full, s.suspended = true, false, false
 	return nil
 }
 

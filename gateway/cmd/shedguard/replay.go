@@ -200,7 +200,7 @@ func (c *replayCmd) replay(e *env, path string, settings []setting, tell func([]
 	var events [2][]*replay.Event // since the last batch
 	for i, s := range settings {
 		players[i], err = replay.New(replay.Options{
-			Limits: s.outlet.ProtectLimits(), Session: s.outlet.SessionSettings(),
+			Limits: s.outlet.ProtectLimits(), Session: s.outlet.SessionSettings(), Charge: s.outlet.ChargeSettings(),
 			MainsVolts: c.Volts, Gap: c.Gap, OnChange: rec.OnChange(),
 			MeterStale: c.MeterStale, ResetAfter: c.ResetAfter, Heat: c.Heat,
 			Emit: func(ev *replay.Event) {
