@@ -97,14 +97,18 @@ func (b *Bus) Tx(addr uint16, w, r []byte) error {
 	trace := b.trace
 	b.mu.Unlock()
 
+	var stretch time.Duration
+	for _, hit := range b.hits {
+		stretch = max(stretch, hit.stretches())
+	}
 	var err error
 	var spent time.Duration
-	if held {
+	if held || stretch >= Timeout {
 		err, spent = ErrTimeout, Timeout
 	} else {
 		var answered bool
 		answered, err = exchange(b.hits, w, r)
-		spent = b.cost(answered, len(w), len(r))
+		spent = b.cost(answered, len(w), len(r)) + stretch
 	}
 	if err != nil {
 		err = fmt.Errorf("%s: address %#02x: %w", b.name, addr, err)

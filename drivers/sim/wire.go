@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Wire is the way from a bus to one chip, where its faults are injected.
@@ -11,11 +12,13 @@ type Wire struct {
 	addr uint16
 	chip Chip
 
-	mu    sync.Mutex // guards all below
-	cut   bool
-	float bool
-	flip  []byte
-	flips int
+	mu      sync.Mutex // guards all below
+	cut     bool
+	low     bool // the chip's supply
+	float   bool
+	flip    []byte
+	flips   int
+	stretch time.Duration
 }
 
 // Cut cuts the chip off, so that its address is not acknowledged, or joins it
@@ -26,13 +29,33 @@ func (w *Wire) Cut(off bool) {
 	w.cut = off
 }
 
-// BrownOut lets the supply of the chip sag: it does not answer, and when the supply
-// is back it has been through a power-on reset.
-func (w *Wire) BrownOut(on bool) {
-	if !on {
+// BrownOut takes the chip's supply away, so that its address is not
+// acknowledged, or gives it back: the chip then comes up from a power-on reset.
+func (w *Wire) BrownOut(low bool) {
+	w.mu.Lock()
+	was := w.low
+	w.low = low
+	w.mu.Unlock()
+	if was && !low {
 		w.chip.Reset()
 	}
-	w.Cut(on)
+}
+
+// Stretch makes the chip hold the clock for d in every transaction: it is slow.
+// From Timeout on the transactions fail with ErrTimeout; 0 ends it.
+func (w *Wire) Stretch(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stretch = d
+}
+
+func (w *Wire) stretches() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cut || w.low {
+		return 0
+	}
+	return w.stretch
 }
 
 // Float lets the chip acknowledge but not drive the data line: everything reads
@@ -54,13 +77,13 @@ func (w *Wire) Flip(mask []byte, n int) {
 func (w *Wire) isCut() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.cut
+	return w.cut || w.low
 }
 
 // tx hands a transaction to the chip; it reports whether the chip answered.
 func (w *Wire) tx(out, in []byte) (bool, error) {
 	w.mu.Lock()
-	cut, float := w.cut, w.float
+	cut, float := w.cut || w.low, w.float
 	w.mu.Unlock()
 	if cut {
 		return false, nil

@@ -130,7 +130,7 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 	}
 	point := poll.Point{Outlet: o.Number, Meter: m, Every: every}
 	if f := &o.Meter.Frozen; f.Enabled {
-		point.Frozen = &poll.Frozen{After: f.After, AboveAmps: f.AboveAmps}
+		point.Frozen = &poll.Frozen{After: f.After, AboveAmps: f.AboveAmps, AtRestAfter: f.AtRest}
 	}
 	if o.Thermometer == nil {
 		return point, nil

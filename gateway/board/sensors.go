@@ -121,21 +121,33 @@ type thermometer struct {
 	bus    i2c.Bus
 	of     *config.Outlet
 	dev    probe
+	looked time.Time // when dev was last found configured
 }
+
+// lookEvery is how often a thermometer is asked whether it still is configured:
+// a power-on reset takes the limits of its alert pin and shows in no reading.
+const lookEvery = 10 * time.Second
 
 // probe is the driver of a thermometer.
 type probe interface {
 	Sense(t *physic.Temperature) error
+	Check() error
 }
 
 // Read returns the last conversion in °C.
 func (t *thermometer) Read() (float64, error) {
+	now := time.Now()
+	if t.dev != nil && now.Sub(t.looked) >= lookEvery {
+		if t.looked = now; t.dev.Check() != nil {
+			t.dev = nil // whatever it is, setting up says it, or ends it
+		}
+	}
 	if t.dev == nil {
 		dev, err := newProbe(t.bus, t.of)
 		if err != nil {
 			return 0, fmt.Errorf("outlet %d: thermometer: set up: %w", t.outlet, err)
 		}
-		t.dev = dev
+		t.dev, t.looked = dev, now
 	}
 	var temp physic.Temperature
 	if err := t.dev.Sense(&temp); err != nil {

@@ -304,6 +304,9 @@ func (c *checker) outlets(cfg *Config) {
 			c.wiring(at+".meter", &o.Meter)
 			c.reach(at, o)
 		}
+		if f := &o.Meter.Frozen; f.AtRest != 0 && f.AtRest < f.After {
+			c.fault(at+".meter.frozen.at_rest", f.AtRest.String(), "after or longer, "+f.After.String())
+		}
 		c.rules(at, o)
 		if t := o.Limits.OverTemperature; t.Enabled && o.Thermometer == nil {
 			c.fault(at+".limits.over_temperature.enabled", "true", "false where there is no thermometer")

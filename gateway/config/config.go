@@ -124,7 +124,8 @@ type Meter struct {
 type Frozen struct {
 	Enabled   bool          `yaml:"enabled" doc:"Whether it is judged at all."`
 	After     time.Duration `yaml:"after" min:"5s" max:"10m" doc:"How long every read must give the same words; longer where a step of the chip is large beside the noise of what it measures."`
-	AboveAmps float64       `yaml:"above_amps" min:"0.01" max:"10" doc:"Least current in A: a meter at rest has nothing to say."`
+	AboveAmps float64       `yaml:"above_amps" min:"0.01" max:"10" doc:"Least current in A for after."`
+	AtRest    time.Duration `yaml:"at_rest,omitempty" min:"10s" max:"1h" doc:"The same for a mains meter with voltage but less current: frozen at rest it would not see the next load. Leave out for direct current, whose words may rest."`
 }
 
 // Channel is a channel of a chip as it is written on it: a letter or a number.

@@ -276,6 +276,7 @@ outlets:
 		"reset of two buses": {strings.NewReplacer(
 			"khz: 400}]", "khz: 400}, {name: other, path: /dev/i2c-2, khz: 400}]", "bus: main}, {name: n, chip: pca9548, bus: main", "bus: main, reset: GPIO27}, {name: n, chip: pca9548, reset: GPIO27, bus: other",
 		).Replace(muxed(0, 1)), "muxes[1].reset: GPIO27: want a line for one bus: it resets a mux on bus main, too (line 4)"},
+		"frozen at rest":       {replace("chip: acs37800,", "chip: acs37800, frozen: {after: 20s, at_rest: 10s},"), "outlets[0].meter.frozen.at_rest: 10s: want after or longer, 20s"},
 		"frozen too soon":      {replace("chip: acs37800,", "chip: acs37800, frozen: {after: 1s},"), "outlets[0].meter.frozen.after: 1s: want a duration with its unit, 5s to 10m"},
 		"comment only":         {"# nothing\n", "empty file: want a configuration"},
 		"not a mapping":        {"- 1\n- 2\n", "a list: want keys and values (line 1)"},

@@ -310,7 +310,9 @@ func (g *Guard) tend(l *line, now time.Time) {
 		sirens = sirens || other.asks.Load()
 		faulty = faulty || other.fails.Load()
 	}
-	if faulty || !now.Before(l.tend) {
+	// A bus that is being brought back would not let them be read: a moment
+	// later it does, or has been given up.
+	if (faulty || !now.Before(l.tend)) && !g.healing() {
 		// What it finds shows in the faults of the outlets, which are looked at
 		// with each sample.
 		_ = g.relays.Verify()
@@ -323,6 +325,15 @@ func (g *Guard) tend(l *line, now time.Time) {
 	err := errors.Join(g.relays.Siren(want[0]), g.relays.Lamp(want[1]))
 	l.sounds, l.unsure = want, err != nil // tried again with the next tick
 	g.siren.Store(want[0])
+}
+
+func (g *Guard) healing() bool {
+	for _, l := range g.lines {
+		if l.poll.Healing() {
+			return true
+		}
+	}
+	return false
 }
 
 // complete feeds what watches the guard once every line has completed a tick.

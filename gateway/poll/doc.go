@@ -24,7 +24,7 @@
 // A meter that stopped measuring goes on answering. Its register words are
 // compared from read to read: when all of them, volts and amperes at least, stay
 // the same to the last bit for the time that [Frozen] says while a current
-// flows, the reading is a fault ([ErrFrozen]) until a bit moves. A value that
+// flows, or for longer while there is mains voltage, the reading is a fault ([ErrFrozen]) until a bit moves. A value that
 // merely repeats is none: how long words may honestly repeat depends on what one
 // bit of the chip is worth.
 //

@@ -11,6 +11,8 @@ import (
 const (
 	// frozenLeast is the shortest time after which words count as frozen.
 	frozenLeast = 5 * time.Second
+	// restVolts is the voltage from which an outlet counts as live at rest.
+	restVolts = 50.0
 	// frozenReads is how many reads must have given the same words as well:
 	// a meter that is read once a second may be read twice in one conversion.
 	frozenReads = 5
@@ -28,7 +30,24 @@ const (
 // while, and needs a minute or more.
 type Frozen struct {
 	After     time.Duration // 5 s or more
-	AboveAmps float64       // A; a meter at rest has nothing to say
+	AboveAmps float64       // A
+	// AtRestAfter is for when no such current flows, on a live outlet: a mains
+	// meter that froze at rest would not see the load that comes next. It is zero
+	// for direct current, whose words may rest without a load.
+	AtRestAfter time.Duration
+}
+
+// after is how long words may stay the same at this reading; ok is false for
+// as long as they like.
+func (f *Frozen) after(r *shedguard.Reading) (d time.Duration, ok bool) {
+	switch {
+	case math.Abs(r.Amps) > f.AboveAmps:
+		return f.After, true
+	case math.Abs(r.Volts) > restVolts:
+		return f.AtRestAfter, f.AtRestAfter > 0
+	default:
+		return 0, false
+	}
 }
 
 // freeze is what is remembered of a meter's words.
@@ -54,7 +73,8 @@ func (l *Line) melt(t *task, r *shedguard.Reading, at time.Time) error {
 		return nil
 	}
 	f.reads++
-	if f.err == nil && f.reads >= frozenReads && at.Sub(f.since) >= t.Frozen.After && math.Abs(r.Amps) > t.Frozen.AboveAmps {
+	after, ok := t.Frozen.after(r)
+	if f.err == nil && f.reads >= frozenReads && ok && at.Sub(f.since) >= after {
 		l.stuck.Add(1)
 		f.err = fmt.Errorf("outlet %d: meter: %w: %#08x for %s at %.3g A", t.Outlet, ErrFrozen, f.words, at.Sub(f.since).Round(time.Second), r.Amps)
 	}

@@ -3,6 +3,7 @@ package poll
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,16 +27,18 @@ type Rung struct {
 type healer struct {
 	ladder []Rung
 
-	news  int   // failed reads in a row of chips that were good before
-	first *chip // the first that failed since one answered: the bus may hang on it
-	voice *chip // that answered last
-	why   error // the last failure
+	news  int           // failed reads in a row of chips that were good before
+	first *chip         // the first that failed since one answered: the bus may hang on it
+	voice *chip         // that answered last and is not slow
+	why   error         // the last failure
+	took  time.Duration // and how long it took
 
 	down     bool
-	climbing bool      // the ladder is being climbed, a rung a tick
-	rung     int       // to be tried next
-	tried    []outcome // of this climb
-	heal     time.Time // when the next climb begins
+	climbing bool        // the ladder is being climbed, a rung a tick
+	healing  atomic.Bool // climbing, for others
+	rung     int         // to be tried next
+	tried    []outcome   // of this climb
+	heal     time.Time   // when the next climb begins
 	backoff  time.Duration
 	struck   int // chips with strikes
 	hang     error
@@ -54,9 +57,16 @@ type outcome struct {
 // minute yet. It is for the goroutine of Tick.
 func (l *Line) Fault() (since time.Time, err error) { return l.since, l.fault }
 
+// Healing reports whether the bus is at fault and the ladder is being climbed.
+// Any goroutine may ask.
+func (l *Line) Healing() bool { return l.healing.Load() }
+
 // answered books what a good read of c says of the bus.
 func (l *Line) answered(c *chip) {
-	l.voice, l.first, l.news = c, nil, 0
+	if l.voice == nil || !l.slow(c.took) { // asking a slow one costs others their times
+		l.voice = c
+	}
+	l.first, l.news = nil, 0
 	if l.down {
 		l.revive(c.tried)
 	}
@@ -64,7 +74,7 @@ func (l *Line) answered(c *chip) {
 
 // missed books what a failed read of c says of the bus.
 func (l *Line) missed(c *chip, err error) {
-	l.why = err
+	l.why, l.took = err, c.took
 	if l.first == nil {
 		l.first = c
 	}
@@ -74,9 +84,11 @@ func (l *Line) missed(c *chip, err error) {
 }
 
 // doubt asks the chip that answered last once several chips that were good fail
-// one after the other. If it is silent, too, it is the bus.
+// one after the other, or one takes its time to fail, as on a bus that hangs. If
+// that chip is silent, too, it is the bus.
 func (l *Line) doubt(now func() time.Time) {
-	if l.down || l.news < DeadAfter || l.voice == nil {
+	hangs := l.streak > 0 && l.took >= slowFrom && l.voice != l.first
+	if l.down || l.voice == nil || !hangs && l.news < DeadAfter {
 		return
 	}
 	if l.voice.fails == 0 {
@@ -103,7 +115,8 @@ func (l *Line) probe(c *chip, now func() time.Time) bool {
 
 // fall notes that the bus is at fault.
 func (l *Line) fall(at time.Time) {
-	l.down, l.climbing = true, len(l.ladder) > 0
+	l.down = true
+	l.mount(len(l.ladder) > 0)
 	l.rung, l.tried, l.heal, l.backoff = 0, l.tried[:0], at, firstRecovery
 	l.tell(at, &busError{text: fmt.Sprintf("bus %s: no chip answers: %v", l.name, l.why), errs: []error{l.why}})
 }
@@ -125,10 +138,17 @@ func (l *Line) judge(now func() time.Time) {
 	}
 }
 
+// mount begins or ends a climb.
+func (l *Line) mount(on bool) {
+	l.climbing = on
+	l.healing.Store(on)
+}
+
 // climb tries one rung, and asks a chip whether it helped.
 func (l *Line) climb(now func() time.Time) {
 	if l.rung == 0 {
-		l.climbing, l.tried = true, l.tried[:0]
+		l.mount(true)
+		l.tried = l.tried[:0]
 	}
 	r := &l.ladder[l.rung]
 	l.rung++
@@ -143,10 +163,13 @@ func (l *Line) climb(now func() time.Time) {
 	}
 	text, errs := l.story()
 	if l.rung < len(l.ladder) {
-		l.tell(l.since, &busError{text, errs})
+		if l.backoff == firstRecovery { // later climbs are told when they ended
+			l.tell(l.since, &busError{text, errs})
+		}
 		return
 	}
-	l.rung, l.climbing = 0, false
+	l.rung = 0
+	l.mount(false)
 	l.heal = now().Add(l.backoff)
 	l.tell(l.since, &busError{fmt.Sprintf("%s; given up, next try in %s", text, l.backoff), errs})
 	l.backoff = min(2*l.backoff, recoverMax)
@@ -238,7 +261,8 @@ func (l *Line) calm(at time.Time) {
 
 // revive ends a bus that is down: every chip may be tried again.
 func (l *Line) revive(at time.Time) {
-	l.down, l.climbing, l.gate = false, false, time.Time{}
+	l.down, l.gate = false, time.Time{}
+	l.mount(false)
 	for _, t := range l.all {
 		t.meter.fails, t.thermo.fails = min(t.meter.fails, 1), min(t.thermo.fails, 1)
 	}

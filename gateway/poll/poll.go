@@ -165,6 +165,7 @@ func New(opts Options) (*Line, error) {
 		}
 		if f := p.Frozen; f != nil {
 			check(f.After >= frozenLeast, "points[%d]: frozen after %s: want %s or more", i, f.After, frozenLeast)
+			check(f.AtRestAfter == 0 || f.AtRestAfter >= f.After, "points[%d]: frozen at rest after %s: want %s or more", i, f.AtRestAfter, f.After)
 			check(f.AboveAmps > 0, "points[%d]: frozen above %g A: want more than 0", i, f.AboveAmps)
 		}
 		l.chips++
@@ -235,7 +236,7 @@ func (l *Line) burden(c *chip, at time.Time) time.Duration {
 	switch {
 	case c.fails > 0 && c.ready(at) && !at.Before(l.gate):
 		return max(c.took, 1)
-	case c.fails == 0 && c.took >= slowFrom && c.took > slowTimes*l.typical:
+	case c.fails == 0 && l.slow(c.took):
 		return c.took
 	default:
 		return 0
@@ -252,6 +253,11 @@ func (t *task) failing() *chip {
 	default:
 		return nil
 	}
+}
+
+// slow reports whether a read took much longer than is usual on this bus.
+func (l *Line) slow(took time.Duration) bool {
+	return took >= slowFrom && took > slowTimes*l.typical
 }
 
 func (t *task) thermoToBeRead(at time.Time) bool {

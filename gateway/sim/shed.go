@@ -74,16 +74,17 @@ type Shed struct {
 
 // socket is one outlet: its chips, what is plugged in, and its faults.
 type socket struct {
-	meter  *chips.ACS37800
-	wire   *chips.Wire
-	probe  *chips.TMP102
-	load   Load
-	fed    bool
-	welded bool
-	heater float64 // K that a bad contact adds at rest
-	temp   float64
-	last   Draw
-	lost   time.Duration // since when the load has no supply
+	meter     *chips.ACS37800
+	wire      *chips.Wire
+	probe     *chips.TMP102
+	probeWire *chips.Wire
+	load      Load
+	fed       bool
+	welded    bool
+	heater    float64 // K that a bad contact adds at rest
+	temp      float64
+	last      Draw
+	lost      time.Duration // since when the load has no supply
 }
 
 // New is a shed with every socket empty.
@@ -112,7 +113,7 @@ func New(opts Options) (*Shed, error) {
 		side, port := i/perMux, i%perMux
 		o.meter, o.probe, o.temp = chips.NewACS37800(chips.MainsBoard()), chips.NewTMP102(), ambientCelsius
 		o.wire = s.muxes[side].Attach(port, uint16(FirstMeter+side), o.meter)
-		s.muxes[side].Attach(port, uint16(FirstSocket+side), o.probe)
+		o.probeWire = s.muxes[side].Attach(port, uint16(FirstSocket+side), o.probe)
 	}
 	s.Step(0)
 	return s, nil
@@ -280,6 +281,26 @@ func (r *MuxReset) Out(l gpio.Level) error {
 		}
 	}
 	return nil
+}
+
+// Wiring is the chips of an outlet and the wires that lead to them: where a test
+// breaks them.
+type Wiring struct {
+	Meter     *chips.ACS37800
+	MeterWire *chips.Wire
+	Probe     *chips.TMP102
+	ProbeWire *chips.Wire
+	Mux       *chips.PCA9548
+	Port      int
+}
+
+// Wiring returns the chips of an outlet.
+func (s *Shed) Wiring(outlet int) Wiring {
+	w := Wiring{Mux: s.muxes[(outlet-1)/perMux], Port: (outlet - 1) % perMux}
+	s.with(outlet, func(o *socket) {
+		w.Meter, w.MeterWire, w.Probe, w.ProbeWire = o.meter, o.wire, o.probe, o.probeWire
+	})
+	return w
 }
 
 // random returns a number from the shed's own source.
