@@ -8,6 +8,11 @@ SHELL       := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 GO      := go
+# The eyes are the one program with cgo. --as-needed leaves away the libraries that
+# opencv4.pc names and nothing calls.
+CGO_GO  := CGO_ENABLED=1 CGO_LDFLAGS=-Wl,--as-needed $(GO)
+OPENCV  := pkg-config --atleast-version=4.6 opencv4 2>/dev/null
+NO_EYES := echo "OpenCV 4.6 is not installed, so shedguard-vision is left out here; deploy/setup.sh vision installs it (Debian 12)"
 LINT    := $(GO) tool -modfile=deploy/tools/go.mod golangci-lint
 TESTS   ?= ./...
 RULES   ?= ./gateway/protect ./gateway/session
@@ -17,12 +22,12 @@ export SHEDGUARD_SHARED ?= $(abspath ../shared)
 ##@ What people type
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## a whole system on 127.0.0.1: page on :8080, broker on :1883, a simulated shed; Ctrl-C ends it
 	bin/demo
 
-test: setup check race arm test-arm board e2e smoke ## all set-up (Debian packages where needed), all tests
+test: setup check race vision-test arm test-arm arm64-vision board e2e smoke ## all set-up (Debian packages where needed), all tests
 	@echo "make test: all green"
 
 smoke: build ## the demo without a person: an overload from chip register to web API and back, one JSON line
@@ -31,9 +36,15 @@ smoke: build ## the demo without a person: an overload from chip register to web
 bench: ## all benchmarks, short
 	$(GO) test -run '^$$' -bench . -benchtime 0.5s $(TESTS)
 
+evaluate: bin/shedguard-vision ## the eyes over all labelled pictures of the validation set
+	bin/shedguard-vision evaluate --images $(VAL)/images --labels $(VAL)/labels $(EVALUATE)
+
+VAL ?= $(SHEDGUARD_SHARED)/vision-data/val
+EVALUATE ?=
+
 ##@ What it is made of
 
-build: page bin/shedguard bin/shedcloud bin/demo ## all programs into bin/
+build: page bin/shedguard bin/shedcloud bin/demo bin/shedguard-vision ## all programs into bin/
 
 .PHONY: FORCE
 bin/shedguard: FORCE
@@ -42,6 +53,8 @@ bin/shedcloud: FORCE page
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cloud/cmd/shedcloud
 bin/demo: FORCE
 	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./deploy/demo
+bin/shedguard-vision: FORCE
+	@if $(OPENCV); then set -x; $(CGO_GO) build -trimpath -tags opencv -ldflags '$(LDFLAGS)' -o $@ ./vision/cmd/shedguard-vision; else $(NO_EYES); fi
 
 # The page is built again only when one of its sources changed.
 PAGE_SOURCES := $(shell find cloud/web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/artefacts/*' -not -path '*/e2e/*' -not -name '*.go')
@@ -63,9 +76,11 @@ check: vet lint tidy-check page-check ## linters and checks without a server
 
 vet:
 	$(GO) vet ./...
+	@if $(OPENCV); then set -x; $(CGO_GO) vet -tags opencv ./vision/...; else $(NO_EYES); fi
 
 lint: ## golangci-lint as pinned in deploy/tools
 	$(LINT) run --timeout 15m ./...
+	@if $(OPENCV); then set -x; CGO_LDFLAGS=-Wl,--as-needed $(LINT) run --timeout 15m --build-tags opencv ./vision/...; else $(NO_EYES); fi
 
 fmt: ## formats the Go code
 	$(LINT) fmt ./...
@@ -80,6 +95,9 @@ page-check: cloud/web/node_modules/.package-lock.json
 race: page ## all Go tests under the race detector, with real servers
 	SHEDGUARD_REQUIRE_SERVERS=1 $(GO) test -race -shuffle=on -timeout 15m $(TESTS)
 
+vision-test: ## the eyes with OpenCV under the race detector, and how well they see
+	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv ./vision/...
+
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e
 	cd cloud/web && node e2e/shots.js # pictures of every view, to be looked at: artefacts/web
@@ -89,6 +107,15 @@ e2e: build ## the page in a real browser: against a scripted API, then against t
 # here does not run ARM programs by itself.
 test-arm: ## what decides about power, on an emulated ARM processor
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) test -short -skip Kill -exec qemu-aarch64-static . ./drivers/... ./gateway/protect/... ./gateway/session/... ./gateway/outbox/...
+
+# A machine with arm64 OpenCV is a Debian root that is only unpacked: installing
+# it would remove this machine's own.
+ARM64_ROOT := build/arm64-sysroot
+arm64-vision: ## the eyes for ARM64: one picture on an emulated processor, the same result
+	deploy/arm64/sysroot.sh $(ARM64_ROOT)
+	CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ PKG_CONFIG_LIBDIR=$(abspath $(ARM64_ROOT))/pkgconfig GOARCH=arm64 \
+	  $(CGO_GO) build -trimpath -tags opencv -ldflags "$(LDFLAGS) -extldflags '-Wl,--allow-shlib-undefined'" -o build/arm64/shedguard-vision ./vision/cmd/shedguard-vision
+	SHEDGUARD_ARM64_ROOT=$(abspath $(ARM64_ROOT)) $(CGO_GO) test -count=1 -v -tags opencv -run ARM64 ./deploy/arm64
 
 board: page ## the ARM program on an emulated board: QEMU's chips, Debian's kernel, faults from outside
 	deploy/board/fetch.sh build/board
@@ -113,4 +140,4 @@ mutate: ## breaks every protection rule on purpose; fails where no test notices 
 clean: ## what was built
 	rm -rf bin build cloud/web/dist/assets cloud/web/dist/index.html cloud/web/node_modules
 
-.PHONY: help demo test smoke bench build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz mutate clean
+.PHONY: help demo test smoke bench evaluate vision-test arm64-vision build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz mutate clean

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Unpacks what shedguard-vision needs of Debian for arm64 into a folder, to link
+# against and to run under qemu-user. The machine itself is left as it is: apt works
+# on lists and a package database of its own in that folder, needs no root, and
+# nothing is installed. (Installing OpenCV for arm64 would remove that for amd64.)
+set -euo pipefail
+
+into=${1:?usage: sysroot.sh FOLDER}
+packages=(
+  libopencv-core406 libopencv-imgproc406 libopencv-imgcodecs406 libopencv-videoio406
+  libopencv-highgui406 libopencv-dnn406 libopencv-objdetect406 libopencv-calib3d406
+  libopencv-features2d406 libopencv-photo406 libopencv-video406 libstdc++6
+)
+multiarch=usr/lib/aarch64-linux-gnu
+
+mkdir -p "$into"
+into=$(cd "$into" && pwd)
+done=$into/done
+[ -e "$done" ] && [ "$done" -nt "$0" ] && exit 0
+rm -rf "$into/root" "$done"
+mkdir -p "$into"/apt/{lists/partial,archives/partial} "$into/root"
+: >"$into/apt/status"
+
+cat >"$into/apt/apt.conf" <<EOF
+APT::Architecture "arm64";
+APT::Architectures { "arm64"; };
+APT::Install-Recommends "false";
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::Retries "3";
+Dir::State "$into/apt";
+Dir::State::lists "$into/apt/lists";
+Dir::State::status "$into/apt/status";
+Dir::Cache "$into/apt";
+Dir::Cache::archives "$into/apt/archives";
+Dir::Log "$into/apt";
+Debug::NoLocking "true";
+EOF
+export APT_CONFIG=$into/apt/apt.conf
+apt-get update -qq || true # a mirror in mid-update is no reason to stop: the next line tells
+apt-get install -qq -y --download-only "${packages[@]}" >/dev/null
+
+mkdir -p "$into/root/usr/lib" "$into/root/usr/sbin" "$into/root/usr/bin"
+ln -s usr/lib "$into/root/lib" # as on every Debian since 12
+for deb in "$into"/apt/archives/*.deb; do
+  dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$into/root"
+done
+# Links that packages make when they are installed, or that only -dev packages have.
+ln -sf blas/libblas.so.3 "$into/root/$multiarch/libblas.so.3"
+ln -sf lapack/liblapack.so.3 "$into/root/$multiarch/liblapack.so.3"
+for lib in "$into/root/$multiarch"/libopencv_*.so.406; do
+  ln -sf "$(basename "$lib")" "${lib%.406}"
+done
+mkdir -p "$into/pkgconfig"
+{
+  echo "Name: OpenCV"
+  echo "Description: OpenCV of the sysroot, with the headers of this machine's own architecture"
+  echo "Version: 4.6.0"
+  echo "Cflags: $(pkg-config --cflags opencv4)"
+  printf 'Libs: -L%s' "$into/root/$multiarch"
+  for p in "${packages[@]}"; do
+    case $p in libopencv-*) p=${p#libopencv-}; printf ' -lopencv_%s' "${p%406}" ;; esac
+  done
+  echo
+} >"$into/pkgconfig/opencv4.pc"
+rm -f "$into"/apt/archives/*.deb
+touch "$done"

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"runtime"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/opencv"
+	"github.com/shedguard/shedguard/vision/scene"
+)
+
+type benchCmd struct {
+	Model  string `type:"existingdir" placeholder:"DIR" help:"Use the model in this folder instead of the one that is built in."`
+	Frames int    `default:"60" placeholder:"N" help:"Frames that are measured for each row; ${default} unless given."`
+	Width  int    `default:"1280" placeholder:"PIXELS" help:"Width of a frame; ${default} unless given."`
+	Height int    `default:"720" placeholder:"PIXELS" help:"Height of a frame; ${default} unless given."`
+	JSON   bool   `name:"json" help:"Write one JSON object a line."`
+}
+
+// benchLine is one row: a frame is decoded from JPEG, then scaled, inferred and judged.
+type benchLine struct {
+	Kind         string        `json:"kind"`
+	Threads      int           `json:"threads"`
+	Frames       int           `json:"frames"`
+	Width        int           `json:"width"`
+	Height       int           `json:"height"`
+	DecodeMS     vision.Number `json:"decode_ms_median"`
+	SeeMS        vision.Number `json:"see_ms_median"`
+	SeeP95MS     vision.Number `json:"see_ms_p95"`
+	TotalMS      vision.Number `json:"frame_ms_median"` // both
+	TotalP95MS   vision.Number `json:"frame_ms_p95"`
+	CPUMS        vision.Number `json:"frame_cpu_ms"` // mean over all threads: what other programs of the machine do not change
+	PerSecond    vision.Number `json:"frames_per_s"`
+	PerCore      vision.Number `json:"frames_per_s_per_core"`
+	Model        string        `json:"model"`
+	ModelVersion string        `json:"model_version"`
+	OpenCV       string        `json:"opencv"`
+	Arch         string        `json:"arch"`
+}
+
+const warmUpFrames = 5
+
+// Run measures with one thread and with two.
+func (c *benchCmd) Run(e *env) error {
+	if c.Frames < 1 || c.Frames > 100_000 || c.Width < 64 || c.Width > 4096 || c.Height < 64 || c.Height > 4096 {
+		return usageError{fmt.Errorf("%d frames of %d x %d: want 1 to 100000 frames of 64 to 4096 pixels a side", c.Frames, c.Width, c.Height)}
+	}
+	var rows []benchLine
+	for threads := 1; threads <= 2; threads++ {
+		row, err := c.measure(e, threads)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	out := bufio.NewWriter(e.out)
+	if c.JSON {
+		lines := json.NewEncoder(out)
+		for _, r := range rows {
+			if err := lines.Encode(r); err != nil {
+				return err
+			}
+		}
+		return out.Flush()
+	}
+	r := rows[0]
+	fmt.Fprintf(out, "%s %s, OpenCV %s, %s, %d frames of %d x %d after %d to warm up\n\n",
+		r.Model, r.ModelVersion, r.OpenCV, r.Arch, r.Frames, r.Width, r.Height, warmUpFrames)
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "threads\tdecode ms\tsee ms\tp95\tframe ms\tp95\tCPU ms\tframes/s\tper core\t")
+	for _, r := range rows {
+		fmt.Fprintf(t, "%d\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t\n", r.Threads, float64(r.DecodeMS), float64(r.SeeMS), float64(r.SeeP95MS),
+			float64(r.TotalMS), float64(r.TotalP95MS), float64(r.CPUMS), float64(r.PerSecond), float64(r.PerCore))
+	}
+	return errors.Join(t.Flush(), out.Flush())
+}
+
+func (c *benchCmd) measure(e *env, threads int) (row benchLine, err error) {
+	flags := modelFlags{Model: c.Model, Threads: threads}
+	detector, settings, err := flags.open()
+	if err != nil {
+		return row, err
+	}
+	defer func() { err = errors.Join(err, detector.Close()) }()
+	frame, err := shed(c.Width, c.Height)
+	if err != nil {
+		return row, err
+	}
+	var decode, see, total []time.Duration
+	var cpu time.Duration
+	p := newProgress(e.errs, fmt.Sprintf("frames with %d threads", threads), c.Frames+warmUpFrames)
+	defer p.clear()
+	for i := range c.Frames + warmUpFrames {
+		if e.ctx.Err() != nil {
+			return row, errors.New("interrupted")
+		}
+		if i == warmUpFrames {
+			cpu = cpuTime()
+		}
+		began := time.Now()
+		img, err := opencv.Decode(frame)
+		if err != nil {
+			return row, err
+		}
+		decoded := time.Now()
+		_, err = detector.See(img)
+		seen := time.Now()
+		if err := errors.Join(err, img.Close()); err != nil {
+			return row, err
+		}
+		if i >= warmUpFrames {
+			decode, see, total = append(decode, decoded.Sub(began)), append(see, seen.Sub(decoded)), append(total, seen.Sub(began))
+		}
+		p.step()
+	}
+	cpu = cpuTime() - cpu
+	row = benchLine{
+		Kind: "bench", Threads: threads, Frames: c.Frames, Width: c.Width, Height: c.Height,
+		Model: settings.Name, ModelVersion: settings.Version, OpenCV: opencv.Version(), Arch: runtime.GOARCH,
+	}
+	median, _ := quantiles(decode)
+	row.DecodeMS = milliseconds(median)
+	median, p95 := quantiles(see)
+	row.SeeMS, row.SeeP95MS = milliseconds(median), milliseconds(p95)
+	median, p95 = quantiles(total)
+	row.TotalMS, row.TotalP95MS = milliseconds(median), milliseconds(p95)
+	row.CPUMS = milliseconds(cpu) / vision.Number(c.Frames)
+	row.PerSecond = vision.Number(1 / median.Seconds())
+	row.PerCore = row.PerSecond / vision.Number(threads)
+	return row, nil
+}
+
+// cpuTime is what all threads of this process have used.
+func cpuTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// shed is the picture of a drawn shed on fire: as busy as a camera's, and every box has
+// to be found.
+func shed(width, height int) ([]byte, error) {
+	s, err := scene.New(scene.Options{Width: width, Height: height, Seed: 1, Script: scene.Burning(0, time.Second, time.Minute, 0.5, 0.6)})
+	if err != nil {
+		return nil, err
+	}
+	img := image.NewRGBA(image.Rect(0, 0, width, height))
+	s.Render(30*time.Second, img)
+	var buf bytes.Buffer
+	if err := jpeg.Encode(&buf, img, &jpeg.Options{Quality: 85}); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
