@@ -217,6 +217,14 @@ type Alarm struct {
 	Evidence []string  `json:"evidence"`
 	Text     Text      `json:"text"`
 	By       string    `json:"by,omitempty"` // who acknowledged or reset
+	// Flaps is how often it came within a short time, once that was too often
+	// to be told each time: it stays open until it has been quiet for long.
+	Flaps int `json:"flaps,omitempty"`
+	// Covers are the subjects whose own alarms this one stands for, as the
+	// outlets of a bus that is at fault.
+	Covers []string `json:"covers,omitempty"`
+	// CoveredBy is, in a cleared one, the alarm that stands for it now.
+	CoveredBy string `json:"covered_by,omitempty"`
 	Stamp
 }
 

@@ -1,6 +1,7 @@
 package shedguard
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -188,10 +189,22 @@ func AlarmText(subject string, a *Alarm) Text {
 			t.ZH += "（由 " + a.By + " 复位）"
 			t.EN += " (reset by " + a.By + ")"
 		}
+		if a.CoveredBy != "" {
+			t.ZH += "：已并入引起它的另一条报警"
+			t.EN += " here: it is part of the alarm that causes it"
+		}
 		return Text{t.ZH + "。", t.EN + "."}
 	}
 	fact := a.fact()
 	t := Text{where.ZH + "：" + cause.ZH + fact.ZH + "。", upper(where.EN) + ": " + cause.EN + fact.EN + "."}
+	covers := a.covers()
+	t.ZH += covers.ZH
+	t.EN += covers.EN
+	if a.Flaps > 0 {
+		n := strconv.Itoa(a.Flaps)
+		t.ZH += "短时间内反复出现 " + n + " 次，长时间不再出现后才会解除。"
+		t.EN += " It came " + n + " times within a short while and clears only after a long calm."
+	}
 	done, todo := a.Action.sentence(), a.advice()
 	if done.EN != "" {
 		t.ZH += done.ZH + "。"
@@ -200,6 +213,36 @@ func AlarmText(subject string, a *Alarm) Text {
 	t.ZH += todo.ZH + "。"
 	t.EN += " " + todo.EN + "."
 	return t
+}
+
+// covers lists whose own alarms this one stands for; empty when none.
+func (a *Alarm) covers() Text {
+	if len(a.Covers) == 0 {
+		return Text{}
+	}
+	var numbers []int
+	var zh, en []string
+	for _, subject := range a.Covers {
+		if n, ok := SubjectOutlet(subject); ok {
+			numbers = append(numbers, n)
+			continue
+		}
+		t := SubjectText(subject)
+		zh, en = append(zh, t.ZH), append(en, t.EN)
+	}
+	if len(numbers) > 0 {
+		slices.Sort(numbers)
+		words := make([]string, len(numbers))
+		for i, n := range numbers {
+			words[i] = strconv.Itoa(n)
+		}
+		noun := "outlet "
+		if len(words) > 1 {
+			noun = "outlets "
+		}
+		zh, en = append(zh, strings.Join(words, "、")+" 号插座"), append(en, noun+strings.Join(words, ", "))
+	}
+	return Text{"因此没有测量数据：" + strings.Join(zh, "、") + "。", " No measurements because of it: " + strings.Join(en, ", ") + "."}
 }
 
 // fact is the value and the limit, in brackets or nothing.

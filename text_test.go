@@ -187,3 +187,24 @@ func TestUnknownWordsStay(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestAlarmTextOfFlapsAndCovers(t *testing.T) {
+	t.Parallel()
+	subject, a := sample(shedguard.CauseBusFault)
+	a.Flaps, a.Covers = 5, []string{"outlet/10", "outlet/2", "bus/other"}
+	got := shedguard.AlarmText(subject, a)
+	for _, want := range []string{" No measurements because of it: bus other, outlets 2, 10.", " It came 5 times within a short while"} {
+		if !strings.Contains(got.EN, want) {
+			t.Errorf("%q, want in it %q", got.EN, want)
+		}
+	}
+	for _, want := range []string{"因此没有测量数据：总线 other、2、10 号插座。", "反复出现 5 次"} {
+		if !strings.Contains(got.ZH, want) {
+			t.Errorf("%q, want in it %q", got.ZH, want)
+		}
+	}
+	a = &shedguard.Alarm{Cause: shedguard.CauseMeterStale, Severity: shedguard.SeverityCleared, CoveredBy: "01JD0000000000000000000000"}
+	if got := shedguard.AlarmText("outlet/3", a); !strings.Contains(got.EN, "it is part of the alarm that causes it") || !strings.Contains(got.ZH, "已并入引起它的另一条报警") {
+		t.Errorf("%q", got)
+	}
+}

@@ -33,7 +33,7 @@ const (
 // cleared meanwhile, or never was.
 var ErrNotOpen = errors.New("no such open alarm")
 
-// Options are what a book needs. All are required.
+// Options are what a book needs. All but Damping and Inhibit are required.
 type Options struct {
 	Path    string // of the state file; its folder must exist
 	Shed    string
@@ -45,6 +45,10 @@ type Options struct {
 	Put   func(ctx context.Context, e shedguard.Event) error
 	Clock func() shedguard.ClockQuality
 	Log   *slog.Logger
+	// Damping is nil where everything is told as it comes and goes.
+	Damping *Damping
+	// Inhibit says which alarms stand for others.
+	Inhibit []Inhibition
 }
 
 func (o *Options) validate() error {
@@ -59,6 +63,14 @@ func (o *Options) validate() error {
 	check(shedguard.ValidID(o.BootID), "boot_id: %q: want a ULID", o.BootID)
 	check(!o.Started.IsZero(), "started: required")
 	check(o.Put != nil && o.Clock != nil && o.Log != nil, "put, clock, log: required")
+	if d := o.Damping; d != nil {
+		check(d.ReportAfter >= 0 && d.ClearAfter >= 0, "damping: report after %v, clear after %v: want 0 or more", d.ReportAfter, d.ClearAfter)
+		check(d.FlapCount >= 2 && d.FlapCount <= maxFlaps, "damping: flap count: %d: want 2 to %d", d.FlapCount, maxFlaps)
+		check(d.FlapWindow > 0 && d.FlapCalm >= d.ClearAfter, "damping: flap window %v, calm %v: want more than 0, at least clear after (%v)", d.FlapWindow, d.FlapCalm, d.ClearAfter)
+	}
+	for i := range o.Inhibit {
+		check(o.Inhibit[i].Subject != "" && o.Inhibit[i].Cause != "", "inhibit[%d]: subject, cause: required", i)
+	}
 	return errors.Join(errs...)
 }
 
@@ -114,8 +126,10 @@ type Book struct {
 	waiting []shedguard.Event
 	stored  int // how many of waiting, from the oldest, are on disk
 	seq     uint64
-	stale   bool // the file lacks a change that must not be lost
-	handed  bool // the file has events that the outbox took
+	onsets  []onset           // of the last flap window
+	early   map[key]time.Time // since when what is not told yet stands
+	stale   bool              // the file lacks a change that must not be lost
+	handed  bool              // the file has events that the outbox took
 	heat    map[int]float64
 	written time.Time
 
@@ -137,6 +151,7 @@ type record struct {
 	AcknowledgedBy string          `json:"acknowledged_by,omitempty"`
 
 	now  Fault     // what holds, said or not
+	gone time.Time // since when it does not stand, in this boot; zero: it does
 	said time.Time // in this boot; zero: not yet
 	due  bool      // to be said although nothing moved
 }
@@ -153,7 +168,7 @@ func open(opts Options, d disk, now time.Time) (*Book, error) {
 		return nil, fmt.Errorf("alarm book: %w", err)
 	}
 	b := &Book{
-		opts: opts, disk: d, turn: make(chan struct{}, 1), heat: map[int]float64{}, kept: map[int]Kept{},
+		opts: opts, disk: d, turn: make(chan struct{}, 1), heat: map[int]float64{}, kept: map[int]Kept{}, early: map[key]time.Time{},
 	}
 	f, aside, err := load(d, opts.Path)
 	if err != nil {
@@ -169,6 +184,7 @@ func open(opts Options, d disk, now time.Time) (*Book, error) {
 		b.alarms = append(b.alarms, r)
 	}
 	b.waiting, b.stored = f.Waiting, len(f.Waiting)
+	b.onsets = restore(f.Onsets, now)
 	if f.Outlets != nil {
 		b.kept = f.Outlets
 	}
@@ -220,17 +236,13 @@ func (b *Book) Observe(ctx context.Context, o Observation, now time.Time) error 
 				errs = append(errs, err)
 				continue
 			}
-			at := d.At
-			if r := b.find(o.Subject, d.Cause); r != nil {
-				if !at.IsZero() { // else a latch of an earlier boot, of which the book knows more
-					r.now = f
-				}
-				continue
+			b.stand(o.Subject, f, true, d.At, now)
+		}
+		b.uncover(o.Subject, o.Decisions, now)
+		for k := range b.early {
+			if k.subject == o.Subject && !has(o.Decisions, k.cause) {
+				delete(b.early, k)
 			}
-			if at.IsZero() {
-				at = now
-			}
-			b.raise(o.Subject, f, true, at, now)
 		}
 		for _, r := range slices.Clone(b.alarms) {
 			if r.Subject != o.Subject || !r.Observed || has(o.Decisions, r.Alarm.Cause) {
@@ -238,7 +250,7 @@ func (b *Book) Observe(ctx context.Context, o Observation, now time.Time) error 
 			}
 			// A latch, or a fault of an earlier boot, outlasts a look that saw nothing yet.
 			if o.Judged || !r.Alarm.Latched && r.Raised.BootID == b.opts.BootID {
-				b.clear(r, o.By, now)
+				b.end(r, o.By, now)
 			}
 		}
 	})
@@ -256,11 +268,7 @@ func (b *Book) Raise(ctx context.Context, subject string, f Fault, now time.Time
 		return err
 	}
 	return b.change(ctx, now, func() {
-		if r := b.find(subject, f.Cause); r != nil {
-			r.now = f
-			return
-		}
-		b.raise(subject, f, false, now, now)
+		b.stand(subject, f, false, now, now)
 	})
 }
 
@@ -268,8 +276,9 @@ func (b *Book) Raise(ctx context.Context, subject string, f Fault, now time.Time
 // one did. A fault that is not open is no error.
 func (b *Book) Clear(ctx context.Context, subject string, cause shedguard.Cause, by string, now time.Time) error {
 	return b.change(ctx, now, func() {
+		delete(b.early, key{subject, cause})
 		if r := b.find(subject, cause); r != nil {
-			b.clear(r, by, now)
+			b.end(r, by, now)
 		}
 	})
 }
@@ -429,6 +438,7 @@ func (b *Book) change(ctx context.Context, now time.Time, f func()) error {
 	defer func() { <-b.turn }()
 
 	f()
+	b.expire(now)
 	for _, r := range b.alarms {
 		b.correct(r, now)
 		b.update(r, now)
@@ -469,7 +479,7 @@ func (b *Book) handOn(ctx context.Context) error {
 // write puts the book on disk. A name for aside keeps the file that was there.
 func (b *Book) write(now time.Time, aside string) error {
 	b.stale = true
-	f := file{Version: version, BootID: b.opts.BootID, SavedAt: now.UTC(), Waiting: b.waiting}
+	f := file{Version: version, BootID: b.opts.BootID, SavedAt: now.UTC(), Waiting: b.waiting, Onsets: b.onsets}
 	for _, r := range b.alarms {
 		f.Alarms = append(f.Alarms, *r)
 	}
@@ -513,6 +523,8 @@ func (b *Book) raise(subject string, f Fault, observed bool, at, now time.Time) 
 	}
 	r.Alarm = shedguard.Alarm{ID: newID(now), Cause: f.Cause, RaisedAt: wall(at), Since: wall(f.Since), Evidence: []string{}}
 	f.tell(&r.Alarm)
+	b.came(r, now)
+	r.due = false // it is said here
 	b.alarms = append(b.alarms, r)
 	r.Raised = b.say(shedguard.EventAlarmRaised, subject, r.Alarm, at, now)
 	r.Raised.MonoMS -= now.Sub(at).Milliseconds()
@@ -533,12 +545,14 @@ func (b *Book) correct(r *record, now time.Time) {
 	b.stale = true
 }
 
-// update says what moved, unless something was said a moment ago.
+// update says what moved, unless something was said a moment ago. What became
+// more severe is said at once.
 func (b *Book) update(r *record, now time.Time) {
 	f, a := &r.now, &r.Alarm
 	moved := f.Limit > 0 && math.Abs(f.Value-a.Value) > updateShare*f.Limit ||
 		f.Severity != a.Severity || f.Action != a.Action || f.Detail != a.Detail || f.Grade != a.Grade || f.Latched != a.Latched
-	if !moved && !r.due || !r.said.IsZero() && now.Sub(r.said) < updateEvery {
+	worse := f.Severity < a.Severity
+	if !moved && !r.due || !worse && !r.said.IsZero() && now.Sub(r.said) < updateEvery {
 		return
 	}
 	r.due, r.said = false, now

@@ -38,6 +38,9 @@ type shed struct {
 	clock shedguard.ClockQuality
 	put   func(e shedguard.Event) error // nil: takes everything
 
+	damping *alarm.Damping
+	inhibit []alarm.Inhibition
+
 	book   *alarm.Book
 	events []shedguard.Event // as the outbox has them
 	read   int               // how many of them said has told
@@ -60,6 +63,7 @@ func (s *shed) restart() {
 	opts := alarm.Options{
 		Path: s.path, Shed: "shed-7", BootID: bootID(s.boot), Outlets: []int{1, 2, 3}, Started: s.now,
 		Put: s.take, Clock: func() shedguard.ClockQuality { return s.clock }, Log: slog.New(slog.DiscardHandler),
+		Damping: s.damping, Inhibit: s.inhibit,
 	}
 	var err error
 	if s.disk == nil {

@@ -7,7 +7,19 @@
 // one subject. From that and from what it remembers it works out what to say:
 // raised, updated, cleared. An update is said only when the value moved by
 // more than a tenth of its limit or the severity or action changed, and at
-// most once in ten seconds an alarm; a clear at once.
+// most once in ten seconds an alarm.
+//
+// # What comes and goes
+//
+// With a [Damping], what neither is critical nor made the gateway act is told
+// once it has stood for a moment, and an alarm clears once its fault has been
+// gone for a while: a fault that returns meanwhile is the same alarm. One that
+// comes too often flaps: its alarm stays open, says how often it came, and clears
+// after a long calm; a critical fault is still said each time it comes, and
+// what gets more severe is said at once. How often a fault came is on disk.
+//
+// An [Inhibition] lets one alarm stand for others: the fault of a bus for the
+// silent meters on it, which it lists. What outlives it is raised when it ends.
 //
 // # Durability
 //

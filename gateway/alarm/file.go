@@ -30,6 +30,7 @@ type file struct {
 	Alarms  []record          `json:"alarms"`
 	Waiting []shedguard.Event `json:"waiting"` // not handed to the outbox yet
 	Outlets map[int]Kept      `json:"outlets"`
+	Onsets  []onset           `json:"onsets,omitempty"`
 }
 
 // encode writes the book as one line of JSON and one with its checksum.
@@ -64,10 +65,6 @@ func decode(b []byte) (*file, error) {
 		return nil, fmt.Errorf("version %d: want %d", f.Version, version)
 	}
 	var errs []error
-	type key struct {
-		subject string
-		cause   shedguard.Cause
-	}
 	seen := map[key]bool{}
 	for i := range f.Alarms {
 		r := &f.Alarms[i]

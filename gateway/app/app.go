@@ -160,11 +160,35 @@ func (a *App) keepers(opts *Options) (err error) {
 	a.alarms, err = alarm.Open(alarm.Options{
 		Path: path(alarmFile), Shed: a.cfg.Shed, BootID: a.boot, Outlets: outletNumbers(a.cfg),
 		Started: a.clock.Started(), Put: a.put, Clock: a.clock.Quality, Log: a.part("alarms"),
+		Damping: &alarm.Damping{
+			ReportAfter: a.cfg.Alarms.ReportAfter, ClearAfter: a.cfg.Alarms.ClearAfter,
+			FlapCount: a.cfg.Alarms.FlapCount, FlapWindow: a.cfg.Alarms.FlapWindow, FlapCalm: max(a.cfg.Alarms.FlapCalm, a.cfg.Alarms.ClearAfter),
+		},
+		Inhibit: inhibitions(a.cfg),
 	}, time.Now())
 	if err != nil {
 		return errors.Join(err, a.outbox.Close())
 	}
 	return nil
+}
+
+// inhibitions let the fault of a bus stand for what its outlets' meters do not
+// say.
+func inhibitions(cfg *config.Config) []alarm.Inhibition {
+	var all []alarm.Inhibition
+	for i := range cfg.Buses {
+		in := alarm.Inhibition{
+			Subject: guard.BusSubject(cfg.Buses[i].Name), Cause: shedguard.CauseBusFault,
+			Hides: []shedguard.Cause{shedguard.CauseMeterStale, shedguard.CauseMeterImplausible},
+		}
+		for j := range cfg.Outlets {
+			if o := &cfg.Outlets[j]; cfg.BusOf(&o.Meter.Place) == cfg.Buses[i].Name {
+				in.Of = append(in.Of, shedguard.OutletSubject(o.Number))
+			}
+		}
+		all = append(all, in)
+	}
+	return all
 }
 
 // put hands an event to the outbox. What the outbox keeps in memory only, or

@@ -17,6 +17,7 @@ type Config struct {
 	Siren     *Pin       `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
 	Lamp      *Pin       `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
 	Actuate   Actuate    `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
+	Alarms    Alarms     `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
 	Poll      Poll       `yaml:"poll" doc:"How often the chips are read."`
 	Telemetry Telemetry  `yaml:"telemetry" doc:"What is sent as time series."`
 	Outbox    Outbox     `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
@@ -155,6 +156,15 @@ type Thermometer struct {
 type Actuate struct {
 	EnableLine string        `yaml:"enable_line,omitempty" kind:"gpio" doc:"GPIO that is toggled by every completed guard tick and feeds a retriggerable coil enable; leave out when the board has none."`
 	Stagger    time.Duration `yaml:"stagger" min:"0s" max:"30s" doc:"Shortest time between two relays that close, so that inrush currents do not add up."`
+}
+
+// Alarms says how alarms that come and go are told.
+type Alarms struct {
+	ReportAfter time.Duration `yaml:"report_after" min:"0s" max:"1m" doc:"How long a fault must stand before it is told, when it neither is critical nor made the gateway act."`
+	ClearAfter  time.Duration `yaml:"clear_after" min:"0s" max:"10m" doc:"How long a fault must be gone before its alarm clears by itself; a reset by a person clears at once."`
+	FlapCount   int           `yaml:"flap_count" min:"2" max:"50" doc:"How often a fault comes within flap_window until its alarm stays open and says so."`
+	FlapWindow  time.Duration `yaml:"flap_window" min:"1m" max:"24h" doc:"Time within which it comes flap_count times."`
+	FlapCalm    time.Duration `yaml:"flap_calm" min:"1m" max:"24h" doc:"How long it must be gone before such an alarm clears."`
 }
 
 // Poll says how often the chips are read.

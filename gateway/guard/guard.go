@@ -119,6 +119,9 @@ type line struct {
 	uncut   atomic.Bool // an outlet that must be open cannot be opened
 }
 
+// BusSubject is what alarms about a bus are about.
+func BusSubject(name string) string { return "bus/" + name }
+
 // New returns a guard. It does no input or output.
 func New(opts Options) (*Guard, error) {
 	g := &Guard{
@@ -142,7 +145,7 @@ func New(opts Options) (*Guard, error) {
 	for i, p := range opts.Lines {
 		l := &line{
 			poll: p, orders: make(chan *order, orderQueue), bit: 1 << (i % maxLines), first: i == 0,
-			bus: part{subject: "bus/" + p.Name(), cause: shedguard.CauseBusFault},
+			bus: part{subject: BusSubject(p.Name()), cause: shedguard.CauseBusFault},
 			// Told once even when all is well: the last start may have left an alarm.
 			fed: part{subject: "enable_line", cause: shedguard.CauseRelayFailed, marked: i == 0},
 		}
