@@ -118,7 +118,7 @@ func newEdge(t *testing.T) *edge {
 	}
 	for i := range cfg.Outlets {
 		o := &cfg.Outlets[i]
-		opts.Outlets = append(opts.Outlets, guard.Outlet{Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(), Heat: 0})
+		opts.Outlets = append(opts.Outlets, guard.Outlet{Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(), Charge: o.ChargeSettings(), RatedWatts: o.RatedWatts(), Heat: 0})
 	}
 	if e.guard, err = guard.New(opts); err != nil {
 		t.Fatal(err)
