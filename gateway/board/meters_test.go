@@ -416,7 +416,7 @@ func TestThePlanIsWhatTheBusCarries(t *testing.T) {
 // transformers are wired as firmware-config/sensors has them: around half a supply
 // of 3.3 V, 230 V to 0.7 V and 30 A to 1 V.
 func transformers(chip *sim.ADS1115, volts, amps, degrees float64) {
-	wave := sim.Wave{Bias: 1.65, Hertz: 50, High: 3.3}
+	wave := sim.Wave{Bias: 1.65, Hertz: 50, High: 3.3, Noise: 0.0002}
 	wave.RMS = volts / 328.57
 	chip.Set(0, wave)
 	wave.RMS, wave.Degrees = amps/30, degrees
@@ -512,6 +512,74 @@ outlets:
 		time.Sleep(time.Second)
 		if _, err := read(); err != nil {
 			t.Errorf("joined again: %v", err)
+		}
+	})
+}
+
+// TestThreeSamplersOnOneLine: poll reads as many as config allows, each once a
+// second, beside thermometers.
+func TestThreeSamplersOnOneLine(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		text := `shed: s1
+uplink: {broker: "mqtts://b:8883"}
+buses: [{name: main, path: /dev/i2c-1, khz: 400}, {name: meters, path: /dev/i2c-2, khz: 400}]
+relays: [{name: k, chip: mcp23017, bus: main, active_low: false}]
+outlets:
+`
+		base := time.Now()
+		bus := sim.NewBus("i2c-2", 400*physic.KiloHertz)
+		for i := range 3 {
+			text += fmt.Sprintf("  - {number: %d, profile: outlet-10a, meter: {chip: ads1115, bus: meters, address: %#x}, thermometer: {chip: tmp102, bus: meters, address: 0x4B}, relay: {name: k, pin: %d}}\n", i+1, 0x48+i, i)
+			chip := sim.NewADS1115(func() time.Duration { return time.Since(base) })
+			transformers(chip, 230, float64(i+1), 0)
+			bus.Attach(uint16(0x48+i), chip)
+		}
+		text = strings.Replace(text, "address: 0x4B}, relay: {name: k, pin: 1", "address: 0x4C}, relay: {name: k, pin: 1", 1)
+		text = strings.Replace(text, "address: 0x4B}, relay: {name: k, pin: 2", "address: 0x4D}, relay: {name: k, pin: 2", 1)
+		// A TMP102 has no address above 0x4B; its sister has.
+		text = strings.Replace(text, "chip: tmp102, bus: meters, address: 0x4C", "chip: tmp75, bus: meters, address: 0x4C", 1)
+		text = strings.Replace(text, "chip: tmp102, bus: meters, address: 0x4D", "chip: tmp75, bus: meters, address: 0x4D", 1)
+		bus.Attach(0x4B, sim.NewTMP102())
+		bus.Attach(0x4C, sim.NewTMP75())
+		bus.Attach(0x4D, sim.NewTMP75())
+		cfg, err := config.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := board.New(cfg, map[string]i2c.Bus{"main": sim.NewBus("i2c-1", 400*physic.KiloHertz), "meters": bus}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := poll.New(b.Polls()[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		fresh, oldest := map[int]int{}, time.Duration(0)
+		for time.Since(base) < 30*time.Second {
+			line.Tick(time.Now, func(s *poll.Sample) {
+				if s.Err != nil || s.ThermometerErr != nil {
+					t.Fatalf("outlet %d: %v, %v", s.Reading.Outlet, s.Err, s.ThermometerErr)
+				}
+				if s.Fresh {
+					fresh[s.Reading.Outlet]++
+					if math.Abs(s.Reading.Amps-float64(s.Reading.Outlet)) > 0.02 {
+						t.Errorf("outlet %d reads %.3f A", s.Reading.Outlet, s.Reading.Amps)
+					}
+				}
+				if age := s.Reading.Age(time.Now()); time.Since(base) > 2*time.Second {
+					oldest = max(oldest, age)
+				}
+			})
+			time.Sleep(max(time.Millisecond, time.Until(line.Next())))
+		}
+		for outlet := 1; outlet <= 3; outlet++ {
+			if fresh[outlet] < 28 {
+				t.Errorf("outlet %d: %d measurements in 30 s", outlet, fresh[outlet])
+			}
+		}
+		if oldest > 1500*time.Millisecond {
+			t.Errorf("a reading was %s old", oldest)
 		}
 	})
 }
