@@ -6,7 +6,7 @@ import "strconv"
 // faces. The empty detail is for causes that have one.
 type Detail string
 
-// The details, all of them of the charging curve.
+// The details: of the charging curve, and of a camera that is blind.
 const (
 	DetailNone     Detail = ""
 	DetailLateRise Detail = "late_rise" // %, of the plateau: power rose when it should fall
@@ -19,6 +19,13 @@ const (
 	DetailSteeper  Detail = "steeper"   // %: a rise above that of the outlet's other charges
 	DetailLong     Detail = "long"      // h of charging
 	DetailFrozen   Detail = "frozen"    // min without any change of the reading
+
+	DetailPictureFrozen      Detail = "picture_frozen"
+	DetailPictureBlack       Detail = "picture_black"
+	DetailPictureOverexposed Detail = "picture_overexposed"
+	DetailPictureCovered     Detail = "picture_covered"
+	DetailPictureDefocused   Detail = "picture_defocused"
+	DetailPictureMoved       Detail = "picture_moved"
 )
 
 // Details lists every detail.
@@ -26,6 +33,8 @@ func Details() []Detail {
 	return []Detail{
 		DetailNone, DetailLateRise, DetailRise, DetailStepUp, DetailStepDown, DetailSwings, DetailStuck,
 		DetailSlow, DetailSteeper, DetailLong, DetailFrozen,
+		DetailPictureFrozen, DetailPictureBlack, DetailPictureOverexposed, DetailPictureCovered,
+		DetailPictureDefocused, DetailPictureMoved,
 	}
 }
 
@@ -55,6 +64,18 @@ func (d Detail) Text(value, limit float64) Text {
 		return Text{"已充电 " + v + " 小时（限值 " + l + " 小时）", "it has been charging for " + v + " h (limit " + l + " h)"}
 	case DetailFrozen:
 		return Text{"读数已有 " + v + " 分钟没有任何变化（限值 " + l + " 分钟）", "the reading has not changed at all for " + v + " min (limit " + l + " min)"}
+	case DetailPictureFrozen:
+		return Text{"画面静止不动", "the picture stands still"}
+	case DetailPictureBlack:
+		return Text{"画面全黑", "the picture is black"}
+	case DetailPictureOverexposed:
+		return Text{"画面过曝", "the picture is overexposed"}
+	case DetailPictureCovered:
+		return Text{"镜头被遮挡", "the lens is covered"}
+	case DetailPictureDefocused:
+		return Text{"画面失焦", "the picture is out of focus"}
+	case DetailPictureMoved:
+		return Text{"摄像头已被转动", "the camera points elsewhere"}
 	default:
 		return Text{}
 	}

@@ -205,7 +205,7 @@ func AlarmText(subject string, a *Alarm) Text {
 		t.ZH += "短时间内反复出现 " + n + " 次，长时间不再出现后才会解除。"
 		t.EN += " It came " + n + " times within a short while and clears only after a long calm."
 	}
-	done, todo := a.Action.sentence(), a.advice()
+	done, todo := a.done(), a.advice()
 	if done.EN != "" {
 		t.ZH += done.ZH + "。"
 		t.EN += " " + done.EN + "."
@@ -291,7 +291,16 @@ func upper(s string) string {
 	return s
 }
 
-// sentence is what the gateway did by itself; empty when nothing.
+// done is what the gateway did by itself; empty when nothing. A camera alone
+// sounds the siren and cuts nothing.
+func (a *Alarm) done() Text {
+	if a.Action == ActionSiren && (a.Cause == CauseFlameSeen || a.Cause == CauseSmokeSeen) {
+		return Text{"网关已鸣响警笛，未断电", "The gateway sounds the siren and has cut nothing"}
+	}
+	return a.Action.sentence()
+}
+
+// sentence is what an action did; empty when nothing.
 func (a Action) sentence() Text {
 	switch a {
 	case ActionNone:

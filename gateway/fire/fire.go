@@ -55,6 +55,7 @@ func SenseOf(c shedguard.Cause) (Sense, bool) {
 type Sign struct {
 	Subject string          // where it was seen: "camera/c1", "outlet/3"
 	Cause   shedguard.Cause // one that has a sense
+	Since   time.Time       // when its source first saw it; zero: now
 	// Shadow is true for a camera that only watches yet: it is told, and counts
 	// for nothing.
 	Shadow bool
@@ -195,6 +196,9 @@ func (s *State) hear(sense Sense, sign Sign, most time.Duration, now time.Time) 
 	p := &s.spoke[sense]
 	if p.to.IsZero() || now.Sub(p.to) > most {
 		p.from, p.sign = now, sign
+		if !sign.Since.IsZero() && sign.Since.Before(now) {
+			p.from = sign.Since
+		}
 	}
 	p.to = now
 }

@@ -65,8 +65,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		starts = append(starts, time.Now())
 		began := time.Now()
 		why := w.once(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return nil
+		default:
 		}
 		if why == nil {
 			why = errors.New("it ended")

@@ -47,8 +47,8 @@ func play(part string) {
 	case "crash":
 		fmt.Fprintln(os.Stderr, "terminate called after throwing an instance of 'cv::Exception'")
 		os.Exit(134)
-	case "stall":
-		select {}
+	case "stall": // as one that is wedged in a library
+		time.Sleep(time.Hour)
 	case "deaf": // it lives, and does not end when it is asked to
 		for {
 			say()
