@@ -47,7 +47,7 @@ func (m *mutant) name() string {
 	if m.nth > 1 {
 		s += fmt.Sprintf(" #%d", m.nth)
 	}
-	return s
+	return oneLine(s)
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -46,7 +46,7 @@ func TestWaysToBreak(t *testing.T) {
 		"switch":   {"switch {\ncase a:\nreturn b\n}\nreturn a", []string{"never: a -> (a) && false"}},
 		"latch":    {"s.trip = a\nreturn b", []string{"drop: s.trip = a -> _ = a"}},
 		"call":     {"s.open(x)\nreturn b", []string{"drop: s.open(x) -> _, _ = x, s"}},
-		"count":    {"s.n++\nreturn b", []string{"drop: s.n++ -> "}},
+		"count":    {"s.n++\nreturn b", []string{"drop: s.n++ ->"}},
 		"limit":    {"return b == (x == s.high)", []string{"direction: b == (x == s.high) -> b != (x == s.high)", "direction: x == s.high -> x != s.high", "limit: s.high -> s.low"}},
 		"delay":    {"return s.wait == 0", []string{"direction: s.wait == 0 -> s.wait != 0", "delay: s.wait -> (s.wait * 0)"}},
 		"constant": {"return s.kind == Minor", []string{"direction: s.kind == Minor -> s.kind != Minor", "constant: Minor -> Major"}},

@@ -119,22 +119,34 @@ func TestDipIsNoNewLoad(t *testing.T) {
 
 func TestWhatASessionByPlugBeginsWith(t *testing.T) {
 	t.Parallel()
-	o := newOutlet(distinct(session.StartPlug), session.Record{})
-	o.run(2 * time.Second)
-	o.watts = 700 // a glitch, which is none of its own
-	o.run(2 * time.Second)
-	o.watts = 0
-	o.run(time.Second)
-	for _, w := range []float64{180, 400, 180, 180} { // with an inrush
-		o.watts = w
-		o.run(time.Second)
-	}
-	r := o.s.Record().Session
-	if r == nil {
-		t.Fatal("no session")
-	}
-	if r.PeakWatts != 400 || r.AgeS != 3 || !r.Drawn || math.Abs(r.EnergyWh-(290+290+180)/3600.) > 1e-9 {
-		t.Errorf("%+v, want a peak of 400 W and an age of 3 s", r)
+	for name, watts := range map[string][]float64{
+		"inrush first":  {400, 180, 180, 180},
+		"inrush second": {180, 400, 180, 180},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := newOutlet(distinct(session.StartPlug), session.Record{})
+			o.run(2 * time.Second)
+			o.watts = 700 // a glitch, which is none of its own
+			o.run(2 * time.Second)
+			o.watts = 0
+			o.run(time.Second)
+			sum := 0.0
+			for i, w := range watts {
+				if i > 0 {
+					sum += (watts[i-1] + w) / 2 // over a second
+				}
+				o.watts = w
+				o.run(time.Second)
+			}
+			r := o.s.Record().Session
+			if r == nil {
+				t.Fatal("no session")
+			}
+			if r.PeakWatts != 400 || r.AgeS != 3 || !r.Drawn || math.Abs(r.EnergyWh-sum/3600) > 1e-9 {
+				t.Errorf("%+v, want a peak of 400 W and an age of 3 s", r)
+			}
+		})
 	}
 }
 
@@ -512,5 +524,47 @@ func TestValidateRanges(t *testing.T) {
 	c.LoadWatts, c.NoLoadWatts = 0.4, 0.2
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "load_watts: 0.4: want 0.5 to 200") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWhatAStartWouldDo: asked beforehand, without beginning anything.
+func TestWhatAStartWouldDo(t *testing.T) {
+	t.Parallel()
+	c := distinct(session.StartCommand)
+	o := newOutlet(c, session.Record{})
+	less := 300.0
+	args := shedguard.StartArgs{Outlet: 3, MaxWatts: &less}
+	var refused *shedguard.ReplyError
+	if _, err := c.MayStart(&o.s, args, "wang", commandID); !errors.As(err, &refused) || refused.Code != shedguard.CodeNotPermitted {
+		t.Errorf("before the first step: %v", err)
+	}
+	o.run(5 * time.Second)
+	if most, err := c.MayStart(&o.s, args, "wang", commandID); err != nil || most != 300 {
+		t.Errorf("%g W, %v, want the 300 W that are asked for", most, err)
+	}
+	if most, err := c.MayStart(&o.s, shedguard.StartArgs{Outlet: 3}, "wang", commandID); err != nil || most != 1000 {
+		t.Errorf("%g W, %v, want the 1000 W of the profile", most, err)
+	}
+	if c.Wanted(&o.s) || o.s.MaxWatts() != 0 || o.run(time.Second).Close {
+		t.Error("began with the question")
+	}
+	if err := c.Start(&o.s, args, "wang", commandID, o.now); err != nil {
+		t.Fatal(err)
+	}
+	if !c.Wanted(&o.s) || o.s.MaxWatts() != 300 {
+		t.Errorf("wanted %t, %g W", c.Wanted(&o.s), o.s.MaxWatts())
+	}
+	if err := c.Stop(&o.s, session.ReasonRemote, o.now); err != nil {
+		t.Fatal(err)
+	}
+	if c.Wanted(&o.s) || o.s.MaxWatts() != 0 {
+		t.Errorf("after the stop: wanted %t, %g W", c.Wanted(&o.s), o.s.MaxWatts())
+	}
+	plug := newOutlet(distinct(session.StartPlug), session.Record{})
+	if !plug.c.Wanted(&plug.s) {
+		t.Error("an outlet that starts by plug is not wanted")
+	}
+	if off := newOutlet(distinct(session.StartPlug), session.Record{Off: true}); off.c.Wanted(&off.s) {
+		t.Error("an outlet that was stopped is wanted")
 	}
 }
