@@ -35,6 +35,20 @@ func (l *lines) next() ([]byte, error) {
 	}
 }
 
+// object is the next line from its first brace on, and the whole of it; lines
+// without one, such as those of a log, are passed over.
+func (l *lines) object() (object, line []byte, err error) {
+	for {
+		line, err := l.next()
+		if err != nil {
+			return nil, nil, err
+		}
+		if i := bytes.IndexByte(line, '{'); i >= 0 {
+			return line[i:], line, nil
+		}
+	}
+}
+
 func (l *lines) read() ([]byte, error) {
 	line, err := l.in.ReadSlice('\n')
 	if err == nil {

@@ -335,13 +335,9 @@ type shellyStatus struct {
 
 func (t *shellyLines) next(s *Sample) (int, error) {
 	for {
-		line, err := t.lines.next()
+		object, line, err := t.object()
 		if err != nil {
 			return 0, err
-		}
-		i := bytes.IndexByte(line, '{')
-		if i < 0 {
-			continue
 		}
 		var msg struct {
 			Params map[string]json.RawMessage `json:"params"`
@@ -349,16 +345,16 @@ func (t *shellyLines) next(s *Sample) (int, error) {
 		bad := func(err error) error {
 			return &Error{Line: t.n, Value: string(line), Want: "a JSON object with params.ts, or a status with ts: " + err.Error()}
 		}
-		if err := json.Unmarshal(line[i:], &msg); err != nil {
+		if err := json.Unmarshal(object, &msg); err != nil {
 			return 0, bad(err)
 		}
 		members := msg.Params
 		if members == nil {
-			if err := json.Unmarshal(line[i:], &members); err != nil {
+			if err := json.Unmarshal(object, &members); err != nil {
 				return 0, bad(err)
 			}
 			if _, ok := members["ts"]; ok {
-				members["switch:"+strconv.Itoa(t.channel-1)] = json.RawMessage(line[i:])
+				members["switch:"+strconv.Itoa(t.channel-1)] = json.RawMessage(object)
 			}
 		}
 		var status shellyStatus

@@ -155,16 +155,12 @@ func (q quantity) of(channel int) (float64, bool) {
 
 func (t *tasmota) next(s *Sample) (int, error) {
 	for {
-		line, err := t.lines.next()
+		object, line, err := t.object()
 		if err != nil {
 			return 0, err
 		}
-		i := bytes.IndexByte(line, '{')
-		if i < 0 {
-			continue // a log's line without telemetry
-		}
 		var msg sensor
-		if err := json.Unmarshal(line[i:], &msg); err != nil {
+		if err := json.Unmarshal(object, &msg); err != nil {
 			return 0, &Error{Line: t.n, Value: string(line), Want: "a JSON object of SENSOR telemetry: " + err.Error()}
 		}
 		if msg.Status != nil {

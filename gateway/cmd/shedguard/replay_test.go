@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"image"
 	"image/png"
 	"maps"
 	"os"
@@ -286,11 +287,11 @@ func TestReplayExitCodes(t *testing.T) {
 	}
 }
 
-func TestReplayPlot(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "curve.png")
+// plotted replays the overload and returns the picture of it.
+func plotted(t *testing.T, path string, args ...string) image.Image {
+	t.Helper()
 	var out, errs bytes.Buffer
-	args := []string{"replay", filepath.Join("testdata", "replay", "overload.csv"), "--plot", path}
+	args = append([]string{"replay", filepath.Join("testdata", "replay", "overload.csv"), "--plot", path}, args...)
 	if code := run(t.Context(), args, &out, &errs); code != exitDone {
 		t.Fatalf("exit %d: %s", code, &errs)
 	}
@@ -303,6 +304,13 @@ func TestReplayPlot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return img
+}
+
+func TestReplayPlot(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "curve.png")
+	img := plotted(t, path)
 	if b := img.Bounds(); b.Dx() < 1000 || b.Dy() < 500 {
 		t.Errorf("the picture is %v", b)
 	}
@@ -323,22 +331,7 @@ func TestReplayPlot(t *testing.T) {
 
 func TestReplayPlotOfTwo(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join("testdata", "replay")
-	path := filepath.Join(t.TempDir(), "two.png")
-	var out, errs bytes.Buffer
-	args := []string{"replay", filepath.Join(dir, "overload.csv"), "--plot", path, "--what-if", filepath.Join(dir, "limits.yaml")}
-	if code := run(t.Context(), args, &out, &errs); code != exitDone {
-		t.Fatalf("exit %d: %s", code, &errs)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	img, err := png.Decode(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	img := plotted(t, filepath.Join(t.TempDir(), "two.png"), "--what-if", filepath.Join("testdata", "replay", "limits.yaml"))
 	// Both trips are marked, each in its colour, the second one to the right.
 	red, teal := -1, -1
 	for x := range img.Bounds().Dx() {
