@@ -21,6 +21,7 @@ type cli struct {
 	Packages   []string `arg:"" help:"Packages whose rules are broken, as ./gateway/protect."`
 	Equivalent string   `type:"existingfile" placeholder:"FILE" help:"Mutants that do the same as the original, one a line, each with its reason."`
 	Only       string   `placeholder:"TEXT" help:"Only mutants whose name contains it."`
+	Again      string   `type:"existingfile" placeholder:"FILE" help:"Only mutants that survived by what a former run wrote, to see what new tests do."`
 	List       bool     `help:"List the mutants and run nothing."`
 	Every      int      `default:"1" placeholder:"N" help:"Only every Nth mutant, for a quick look."`
 }
@@ -46,6 +47,10 @@ func (c *cli) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	again, err := c.survivors()
+	if err != nil {
+		return err
+	}
 	pkgs, err := load(ctx, ".", c.Packages)
 	if err != nil {
 		return err
@@ -57,7 +62,7 @@ func (c *cli) run(ctx context.Context, out io.Writer) error {
 	defer func() { _ = os.RemoveAll(dir) }()
 	var results []*result
 	for _, p := range pkgs {
-		r, err := c.breakAll(ctx, out, p, same, dir)
+		r, err := c.breakAll(ctx, out, p, same, again, dir)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
@@ -86,7 +91,7 @@ func (r *result) sum(f fate) int {
 }
 
 // breakAll tries every mutant of a package, once its tests pass unbroken.
-func (c *cli) breakAll(ctx context.Context, out io.Writer, p *pkg, same map[string]*equivalent, dir string) (*result, error) {
+func (c *cli) breakAll(ctx context.Context, out io.Writer, p *pkg, same map[string]*equivalent, again map[string]bool, dir string) (*result, error) {
 	r := &result{name: p.name, counts: map[string]map[fate]int{}}
 	if !c.List {
 		if f, err := p.test(ctx); err != nil || f != survived {
@@ -96,7 +101,7 @@ func (c *cli) breakAll(ctx context.Context, out io.Writer, p *pkg, same map[stri
 	for i := range p.mutants {
 		m := &p.mutants[i]
 		name := p.name + " " + m.name()
-		if i%c.Every != 0 || !strings.Contains(name, c.Only) {
+		if i%c.Every != 0 || !strings.Contains(name, c.Only) || c.Again != "" && !again[name] {
 			continue
 		}
 		if c.List {
@@ -152,7 +157,7 @@ func (c *cli) report(out io.Writer, results []*result, same map[string]*equivale
 	for _, name := range faults {
 		errs = append(errs, fmt.Errorf("no test notices: %s", name))
 	}
-	if c.Only == "" && c.Every == 1 {
+	if c.Only == "" && c.Every == 1 && c.Again == "" {
 		for _, name := range sorted(same) {
 			if !same[name].used && slices.ContainsFunc(results, func(r *result) bool { return strings.HasPrefix(name, r.name+" ") }) {
 				errs = append(errs, fmt.Errorf("%s: line %d: %s: want a mutant that survives", c.Equivalent, same[name].line, name))
@@ -160,6 +165,26 @@ func (c *cli) report(out io.Writer, results []*result, same map[string]*equivale
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// survivors are the names of those that survived a former run.
+func (c *cli) survivors() (map[string]bool, error) {
+	if c.Again == "" {
+		return map[string]bool{}, nil
+	}
+	b, err := os.ReadFile(c.Again)
+	if err != nil {
+		return nil, err
+	}
+	again := map[string]bool{}
+	for line := range strings.Lines(string(b)) {
+		if name, ok := strings.CutPrefix(line, string(survived)+" "); ok {
+			if at := strings.LastIndex(name, " (line "); at >= 0 {
+				again[name[:at]] = true
+			}
+		}
+	}
+	return again, nil
 }
 
 // equivalent is an entry of the file of equivalents.

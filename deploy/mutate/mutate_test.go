@@ -142,6 +142,17 @@ func TestOver(t *testing.T) {
 			}
 		})
 	}
+	t.Run("again", func(t *testing.T) {
+		former := "killed . Over: direction: amps > limit -> amps < limit (line 4)\nsurvived . Over: boundary: amps > limit -> amps >= limit (line 9)\n"
+		if err := os.WriteFile(filepath.Join(dir, "former.txt"), []byte(former), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		err := (&cli{Packages: []string{"."}, Again: "former.txt", Every: 1}).run(t.Context(), &out)
+		if err == nil || strings.Contains(out.String(), "direction:") || !strings.Contains(out.String(), "survived . Over: boundary:") {
+			t.Errorf("%v: %s", err, out.String())
+		}
+	})
 	if left, err := filepath.Glob(filepath.Join(dir, "*.go")); err != nil || len(left) != 2 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
