@@ -93,22 +93,27 @@ func (r *result) sum(f fate) int {
 // breakAll tries every mutant of a package, once its tests pass unbroken.
 func (c *cli) breakAll(ctx context.Context, out io.Writer, p *pkg, same map[string]*equivalent, again map[string]bool, dir string) (*result, error) {
 	r := &result{name: p.name, counts: map[string]map[fate]int{}}
-	if !c.List {
-		if f, err := p.test(ctx); err != nil || f != survived {
-			return nil, errors.Join(errors.New("its tests do not pass as it is"), err)
-		}
-	}
+	var list []*mutant
 	for i := range p.mutants {
 		m := &p.mutants[i]
 		name := p.name + " " + m.name()
-		if i%c.Every != 0 || !strings.Contains(name, c.Only) || c.Again != "" && !again[name] {
-			continue
+		if i%c.Every == 0 && strings.Contains(name, c.Only) && (c.Again == "" || again[name]) {
+			list = append(list, m)
 		}
-		if c.List {
-			fmt.Fprintln(out, name)
-			continue
+	}
+	if c.List {
+		for _, m := range list {
+			fmt.Fprintln(out, p.name, m.name())
 		}
-		f, err := p.try(ctx, dir, m)
+		return r, nil
+	}
+	b, err := prepare(ctx, p, list, dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range list {
+		name := p.name + " " + m.name()
+		f, err := b.try(ctx, m)
 		if err != nil {
 			return nil, err
 		}

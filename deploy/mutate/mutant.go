@@ -39,7 +39,19 @@ type mutant struct {
 	kind       string
 	was        string // what stood there, on one line
 	nth        int    // of the same changes of a function, from 1
+	form       form
+	typ        string // of an expression
 }
+
+// form says what a mutant replaces.
+type form int
+
+const (
+	formOther     form = iota
+	formCondition      // an expression that is true or false
+	formValue          // another expression
+	formStatement
+)
 
 // name tells a mutant from all others and does not change with its line.
 func (m *mutant) name() string {
@@ -56,15 +68,17 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 type finder struct {
 	fset *token.FileSet
 	info *types.Info
+	pkg  *types.Package
 	src  []byte
 	file string
 	fn   string
 	list []mutant
+	set  map[ast.Node]bool // what is assigned to, or whose address is taken
 }
 
 // mutants lists the mutants of a file in the order of their places.
-func mutants(fset *token.FileSet, info *types.Info, file *ast.File, src []byte) []mutant {
-	f := &finder{fset: fset, info: info, src: src, file: fset.Position(file.Pos()).Filename}
+func mutants(fset *token.FileSet, info *types.Info, pkg *types.Package, file *ast.File, src []byte) []mutant {
+	f := &finder{fset: fset, info: info, pkg: pkg, src: src, file: fset.Position(file.Pos()).Filename, set: map[ast.Node]bool{}}
 	for _, decl := range file.Decls {
 		if d, ok := decl.(*ast.FuncDecl); ok && d.Body != nil && d.Name.Name != "String" && d.Name.Name != "Error" {
 			f.fn = functionName(d)
@@ -102,18 +116,43 @@ func (f *finder) add(kind string, n ast.Node, with string) {
 		return
 	}
 	at := f.fset.Position(n.Pos())
-	f.list = append(f.list, mutant{
+	m := mutant{
 		file: f.file, line: at.Line, start: at.Offset, end: f.fset.Position(n.End()).Offset,
 		with: with, fn: f.fn, kind: kind, was: oneLine(was),
-	})
+	}
+	switch e, ok := n.(ast.Expr); {
+	case !ok:
+		m.form = formStatement
+	case f.set[n]:
+	default:
+		t := types.Default(f.info.TypeOf(e))
+		m.form, m.typ = formValue, types.TypeString(t, func(p *types.Package) string {
+			if p == f.pkg {
+				return ""
+			}
+			return p.Name()
+		})
+		if m.typ == "bool" {
+			m.form = formCondition
+		}
+	}
+	f.list = append(f.list, m)
 }
 
 func (f *finder) visit(n ast.Node) bool {
 	switch n := n.(type) {
+	case *ast.AssignStmt:
+		for _, e := range n.Lhs {
+			f.set[e] = true
+		}
+	case *ast.IncDecStmt:
+		f.set[n.X] = true
 	case *ast.BinaryExpr:
 		f.binary(n)
 	case *ast.UnaryExpr:
 		switch n.Op {
+		case token.AND:
+			f.set[n.X] = true
 		case token.NOT:
 			f.add(kindPart, n, f.text(n.X))
 		case token.SUB:

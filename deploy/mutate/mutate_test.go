@@ -23,12 +23,13 @@ func named(t *testing.T, fset *token.FileSet, imports types.Importer, src string
 	if err != nil {
 		t.Fatal(err)
 	}
-	info := &types.Info{Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	info := newInfo()
 	conf := types.Config{Importer: imports}
-	if _, err := conf.Check("rule", fset, []*ast.File{file}, info); err != nil {
+	pkg, err := conf.Check("rule", fset, []*ast.File{file}, info)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return mutants(fset, info, file, []byte(src))
+	return mutants(fset, info, pkg, file, []byte(src))
 }
 
 func TestWaysToBreak(t *testing.T) {
