@@ -1,0 +1,314 @@
+package protect_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/protect"
+)
+
+func TestEveryCauseByItsWord(t *testing.T) {
+	t.Parallel()
+	want := []shedguard.Cause{ // most urgent first
+		"fire", "short_circuit", "residual_current", "relay_welded", "smoke_contact", "flame_seen", "smoke_seen",
+		"temperature_rise", "over_temperature", "overcurrent", "overpower", "float_too_high", "power_unstable",
+		"charge_too_long", "overvoltage", "undervoltage", "shed_overload", "door_open", "bus_fault", "state_lost",
+		"meter_implausible", "meter_stale",
+	}
+	if diff := cmp.Diff(want, protect.All().List()); diff != "" {
+		t.Error(diff)
+	}
+	if protect.All().Has(shedguard.CauseCameraLost) || protect.All().Has("") {
+		t.Error("keeps a cause that it does not know")
+	}
+}
+
+func TestActionsThatOpen(t *testing.T) {
+	t.Parallel()
+	for action, opens := range map[shedguard.Action]bool{
+		"": false, shedguard.ActionNone: false, shedguard.ActionRefusedStart: false,
+		shedguard.ActionSuspended: true, shedguard.ActionTripped: true, shedguard.ActionCutZone: true,
+		shedguard.ActionCutShed: true, shedguard.ActionSiren: true,
+	} {
+		b := newBench(limits(), 0, 0)
+		v := b.tell(time.Second, protect.Condition{Cause: shedguard.CauseFire, Severity: shedguard.SeverityCritical, Action: action})
+		if v.MustOpen() != opens || v.Opening().Has(shedguard.CauseFire) != opens || v.Latched() != 0 {
+			t.Errorf("%q: opens %t, latched %v", action, v.MustOpen(), v.Latched())
+		}
+	}
+}
+
+// TestConditionsOfOneCause: whoever tells of it, and in which order, the
+// strongest counts, and the decision is as old as it is.
+func TestConditionsOfOneCause(t *testing.T) {
+	t.Parallel()
+	tell := func(action shedguard.Action, latch bool) protect.Condition {
+		return protect.Condition{Cause: shedguard.CauseFire, Severity: shedguard.SeverityCritical, Action: action, Latch: latch}
+	}
+	report, suspend, cut := tell(shedguard.ActionNone, false), tell(shedguard.ActionSuspended, false), tell(shedguard.ActionCutZone, true)
+	tests := map[string]struct {
+		steps   [][]protect.Condition
+		action  shedguard.Action
+		latched bool
+		at      int // the step that decided
+	}{
+		"a report again":            {[][]protect.Condition{{report}, {report}, {report}}, shedguard.ActionNone, false, 0},
+		"a suspension again":        {[][]protect.Condition{{suspend}, {suspend}}, shedguard.ActionSuspended, false, 0},
+		"a latch again":             {[][]protect.Condition{{cut}, {cut}, {cut}}, shedguard.ActionCutZone, true, 0},
+		"a report, then a latch":    {[][]protect.Condition{{report}, {cut}}, shedguard.ActionCutZone, true, 1},
+		"open, then a latch":        {[][]protect.Condition{{suspend}, {cut}, {cut}}, shedguard.ActionCutZone, true, 1},
+		"open and a latch at once":  {[][]protect.Condition{{suspend, cut}}, shedguard.ActionCutZone, true, 0},
+		"a latch and open at once":  {[][]protect.Condition{{cut, suspend}}, shedguard.ActionCutZone, true, 0},
+		"a latch, then a report":    {[][]protect.Condition{{cut}, {report}}, shedguard.ActionCutZone, true, 0},
+		"a latch, then open":        {[][]protect.Condition{{cut}, {suspend}}, shedguard.ActionCutZone, true, 0},
+		"a report and open at once": {[][]protect.Condition{{report, suspend}}, shedguard.ActionSuspended, false, 0},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(limits(), 0, 0)
+			var at []time.Time
+			var v protect.Verdict
+			for _, step := range tt.steps {
+				v = b.tell(time.Second, step...)
+				at = append(at, b.now)
+			}
+			d := v.Decisions()
+			if len(d) != 1 || d[0].Action != tt.action || d[0].Latched != tt.latched || !d[0].At.Equal(at[tt.at]) {
+				t.Errorf("%+v, want %s, latched %t, at %v", d, tt.action, tt.latched, at[tt.at])
+			}
+			if acts := tt.action != shedguard.ActionNone; v.MustOpen() != acts || v.Suspends() != (acts && !tt.latched) {
+				t.Errorf("opens %t, suspends %t", v.MustOpen(), v.Suspends())
+			}
+		})
+	}
+}
+
+func TestConditionsOfEarlierBoots(t *testing.T) {
+	t.Parallel()
+	for latch, want := range map[bool]shedguard.Action{true: shedguard.ActionCutZone, false: shedguard.ActionTripped} {
+		b := newBench(limits(), 0, protect.NewCauses(shedguard.CauseFire))
+		v := b.tell(time.Second, protect.Condition{Cause: shedguard.CauseFire, Severity: shedguard.SeverityCritical, Action: shedguard.ActionCutZone, Latch: latch})
+		if d := v.Decisions(); len(d) != 1 || d[0].Action != want || !d[0].Latched || !d[0].At.Equal(b.now) {
+			t.Errorf("latch %t: %+v", latch, d)
+		}
+	}
+}
+
+// TestOthersDoNotOverrideARule: what a rule of the package has decided keeps its
+// value and limit, whatever others say of the same cause.
+func TestOthersDoNotOverrideARule(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	b.in.Conditions = []protect.Condition{{Cause: shedguard.CauseShortCircuit, Severity: shedguard.SeverityWarning, Value: 1, Limit: 2, Unit: "W"}}
+	var v protect.Verdict
+	for range 5 {
+		v = b.sample(100*time.Millisecond, 40)
+	}
+	d, ok := v.Why()
+	if !ok || d.Cause != shedguard.CauseShortCircuit || d.Value != 40 || d.Limit != 30 || d.Unit != "A" || d.Severity != shedguard.SeverityCritical || !d.Latched {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestSeverityOfConditions(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[shedguard.Severity]shedguard.Severity{
+		shedguard.SeverityCleared: shedguard.SeverityMajor, shedguard.SeverityCritical: shedguard.SeverityCritical,
+		shedguard.SeverityWarning: shedguard.SeverityWarning, shedguard.SeverityWarning + 1: shedguard.SeverityMajor,
+	} {
+		b := newBench(limits(), 0, 0)
+		v := b.tell(time.Second, protect.Condition{Cause: shedguard.CauseFire, Severity: given})
+		if got := v.Decisions()[0].Severity; got != want {
+			t.Errorf("%v: %v, want %v", given, got, want)
+		}
+	}
+}
+
+// rules are the rules of limits by the names that their faults have.
+func rules(l *protect.Limits) map[string]*protect.Rule {
+	return map[string]*protect.Rule{
+		"short_circuit":    &l.ShortCircuit.Rule,
+		"overcurrent":      &l.Overcurrent.Rule,
+		"overpower":        &l.Overpower.Rule,
+		"over_temperature": &l.OverTemperature.Rule,
+		"meter_stale":      &l.MeterStale.Rule,
+		"relay_welded":     &l.RelayWelded.Rule,
+	}
+}
+
+func TestValidateRules(t *testing.T) {
+	t.Parallel()
+	suspends := map[string]bool{"over_temperature": true, "meter_stale": true} // may do so
+	for name := range rules(limits()) {
+		for severity, good := range map[shedguard.Severity]bool{
+			shedguard.SeverityCleared: false, shedguard.SeverityCritical: true, shedguard.SeverityWarning: true, shedguard.SeverityWarning + 1: false,
+		} {
+			l := limits()
+			rules(l)[name].Severity = severity
+			oneFault(t, l, good, name+".severity: ")
+		}
+		for act, good := range map[protect.Act]bool{
+			protect.ActTrip: true, protect.ActReport: name != "meter_stale", protect.ActSuspend: suspends[name], "": false,
+		} {
+			l := limits()
+			rules(l)[name].Act = act
+			oneFault(t, l, good, name+".action: ")
+			rules(l)[name].Enabled = false
+			oneFault(t, l, true, "")
+		}
+	}
+}
+
+// oneFault wants no fault, or one with the prefix.
+func oneFault(t *testing.T, l *protect.Limits, good bool, prefix string) {
+	t.Helper()
+	err := l.Validate()
+	if good != (err == nil) {
+		t.Errorf("%s%v, want good: %t", prefix, err, good)
+	} else if !good && (!strings.HasPrefix(err.Error(), prefix) || strings.Contains(err.Error(), "\n")) {
+		t.Errorf("%v, want one fault, of %s", err, prefix)
+	}
+}
+
+// TestValidateRanges tries both ends of every range, and what is just beyond.
+func TestValidateRanges(t *testing.T) {
+	t.Parallel()
+	type set func(*protect.Limits, float64)
+	number := func(of func(*protect.Limits) *float64) set {
+		return func(l *protect.Limits, v float64) { *of(l) = v }
+	}
+	span := func(of func(*protect.Limits) *time.Duration) set {
+		return func(l *protect.Limits, v float64) { *of(l) = time.Duration(v) }
+	}
+	const ms, s, m, h = float64(time.Millisecond), float64(time.Second), float64(time.Minute), float64(time.Hour)
+	tests := map[string]struct {
+		set       set
+		low, high float64
+		beyond    float64
+	}{
+		"rating_amps":                    {number(func(l *protect.Limits) *float64 { return &l.RatingAmps }), 0.5, 63, 1e-6},
+		"short_circuit.times_rating":     {number(func(l *protect.Limits) *float64 { return &l.ShortCircuit.TimesRating }), 2, 10, 1e-6},
+		"short_circuit.span":             {span(func(l *protect.Limits) *time.Duration { return &l.ShortCircuit.Span }), 100 * ms, 3 * s, 1},
+		"overcurrent.pick_up":            {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.PickUp }), 1, 1.45, 1e-6},
+		"overcurrent.heating":            {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Heating }), 5 * s, h, 1},
+		"overcurrent.cooling":            {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Cooling }), 2 * m, 4 * h, 1}, // not below heating
+		"overcurrent.reset_heat":         {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.ResetHeat }), 0.5, 0.999, 1e-6},
+		"overpower.limit_watts":          {number(func(l *protect.Limits) *float64 { return &l.Overpower.LimitWatts }), 10, 20000, 1e-2},
+		"overpower.delay":                {span(func(l *protect.Limits) *time.Duration { return &l.Overpower.Delay }), 0, m, 1},
+		"over_temperature.limit_celsius": {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.LimitCelsius }), 60, 120, 1e-6}, // not below the reset
+		"over_temperature.reset_celsius": {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.ResetCelsius }), 20, 65, 1e-6},
+		"over_temperature.delay":         {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Delay }), 0, m, 1},
+		"over_temperature.stale":         {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Stale }), s, m, 1},
+		"meter_stale.limit":              {span(func(l *protect.Limits) *time.Duration { return &l.MeterStale.Limit }), 500 * ms, 10 * s, 1},
+		"relay_welded.limit_amps":        {number(func(l *protect.Limits) *float64 { return &l.RelayWelded.LimitAmps }), 0.02, 5, 1e-6},
+		"relay_welded.delay":             {span(func(l *protect.Limits) *time.Duration { return &l.RelayWelded.Delay }), 100 * ms, 10 * s, 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for v, good := range map[float64]bool{tt.low: true, tt.high: true, tt.low - tt.beyond: false, tt.high + tt.beyond: false} {
+				l := limits()
+				if name == "overcurrent.heating" {
+					l.Overcurrent.Cooling = 4 * time.Hour
+				}
+				tt.set(l, v)
+				prefix := name + ": "
+				if name == "over_temperature.limit_celsius" && v < tt.low {
+					prefix = "over_temperature.reset_celsius: " // it is the one that may not be above
+				}
+				oneFault(t, l, good, prefix)
+			}
+			if tt.beyond < 1 {
+				l := limits()
+				tt.set(l, math.NaN())
+				if err := l.Validate(); err == nil || !strings.Contains(err.Error(), name+": NaN") {
+					t.Errorf("NaN: %v", err)
+				}
+			}
+		})
+	}
+	l := limits()
+	l.Overcurrent.Heating, l.Overcurrent.Cooling = 5*time.Second, 5*time.Second
+	oneFault(t, l, true, "")
+}
+
+// TestSeverityOfARestoredLatch: it is that of the rule as it is now.
+func TestSeverityOfARestoredLatch(t *testing.T) {
+	t.Parallel()
+	for name := range rules(limits()) {
+		if name == "meter_stale" { // only where it is set to trip
+			continue
+		}
+		l := limits()
+		rules(l)[name].Severity = shedguard.SeverityMinor
+		b := newBench(l, 0, protect.NewCauses(shedguard.Cause(name)))
+		v := b.sample(time.Second, 0)
+		if d := v.Decisions(); len(d) != 1 || d[0].Severity != shedguard.SeverityMinor {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+	// A latch without a rule is major, and so is one of which nothing is known yet.
+	b := newBench(limits(), 0, protect.NewCauses(shedguard.CauseFire))
+	v := b.sample(time.Second, 0)
+	if d := v.Decisions(); len(d) != 1 || d[0].Severity != shedguard.SeverityMajor {
+		t.Errorf("fire: %+v", d)
+	}
+}
+
+// TestSilentThermometer: it is told of as a silent meter, with the severity of
+// its own rule while the meter's is off, and it never latches then.
+func TestSilentThermometer(t *testing.T) {
+	t.Parallel()
+	for _, on := range []bool{true, false} {
+		l := limits()
+		l.MeterStale.Enabled, l.MeterStale.Severity, l.MeterStale.Act = on, shedguard.SeverityMinor, protect.ActTrip
+		l.OverTemperature.Severity = shedguard.SeverityCritical
+		b := newBench(l, 0, 0)
+		b.in.ThermometerPolling = b.now
+		var v protect.Verdict
+		for range 11 { // the meter answers all the time
+			v = b.sample(time.Second, 0)
+		}
+		d, ok := v.Why()
+		want := protect.Decision{
+			Cause: shedguard.CauseMeterStale, Severity: shedguard.SeverityMinor, Action: shedguard.ActionTripped, Latched: true,
+			Value: 11, Limit: 10, Unit: "s", Since: start(), At: b.now, Standing: true,
+		}
+		if !on {
+			want.Severity, want.Action, want.Latched = shedguard.SeverityCritical, shedguard.ActionSuspended, false
+		}
+		if diff := cmp.Diff(want, d); diff != "" || !ok {
+			t.Errorf("meter_stale on: %t: %s", on, diff)
+		}
+	}
+}
+
+// TestSoundsForASiren: for that action only, and only while something acts.
+func TestSoundsForASiren(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		list []protect.Condition
+		want bool
+	}{
+		"nothing": {nil, false},
+		"cut":     {[]protect.Condition{{Cause: shedguard.CauseFire, Action: shedguard.ActionCutZone}}, false},
+		"opened":  {[]protect.Condition{{Cause: shedguard.CauseFire, Action: shedguard.ActionSuspended}}, false},
+		"told":    {[]protect.Condition{{Cause: shedguard.CauseFire}}, false},
+		"siren":   {[]protect.Condition{{Cause: shedguard.CauseOverpower, Action: shedguard.ActionTripped}, {Cause: shedguard.CauseMeterStale, Action: shedguard.ActionSiren}}, true},
+	} {
+		b := newBench(limits(), 0, 0)
+		v := b.tell(time.Second, tt.list...)
+		if v.Sounds() != tt.want {
+			t.Errorf("%s: sounds %t", name, v.Sounds())
+		}
+		if d, ok := v.Why(); ok != v.MustOpen() || ok != (d.Cause != "") {
+			t.Errorf("%s: opens %t, why %q %t", name, v.MustOpen(), d.Cause, ok)
+		}
+	}
+}
