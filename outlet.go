@@ -138,6 +138,11 @@ type Reading struct {
 	Hertz       float64   // Hz, 0 when the meter does not measure it
 	Raw         [3]uint32 // register words of the conversion, to see frozen values
 	Quality     Quality
+
+	// HasResidual is true where the meter measures the residual current too, the
+	// part of the current that does not come back.
+	HasResidual  bool
+	ResidualAmps float64 // A, RMS
 }
 
 // Age is how long ago the sample was taken. A reading that was never taken is
@@ -151,7 +156,7 @@ func (r *Reading) Age(now time.Time) time.Duration {
 
 // Finite reports whether every quantity of the reading is a number.
 func (r *Reading) Finite() bool {
-	for _, v := range [...]float64{r.Volts, r.Amps, r.Watts, r.PowerFactor, r.Hertz} {
+	for _, v := range [...]float64{r.Volts, r.Amps, r.Watts, r.PowerFactor, r.Hertz, r.ResidualAmps} {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			return false
 		}

@@ -172,7 +172,9 @@ func TestRestoredLatchOfACondition(t *testing.T) {
 func TestShadow(t *testing.T) {
 	acting, shadow := limits(), limits()
 	shadow.ShortCircuit.Act, shadow.Overcurrent.Act, shadow.Overpower.Act = protect.ActReport, protect.ActReport, protect.ActReport
-	shadow.OverTemperature.Act, shadow.RelayWelded.Act = protect.ActReport, protect.ActReport
+	shadow.OverTemperature.Act, shadow.RelayWelded.Act, shadow.Overvoltage.Act = protect.ActReport, protect.ActReport, protect.ActReport
+	shadow.Undervoltage.Act, shadow.ResidualCurrent.Act = protect.ActReport, protect.ActReport
+	shadow.TemperatureRise.Act, shadow.MeterImplausible.Act = protect.ActReport, protect.ActReport
 	rapid.Check(t, func(t *rapid.T) {
 		a, s := newBench(acting, 0, 0), newBench(shadow, 0, 0)
 		var seen protect.Causes

@@ -11,13 +11,18 @@ import (
 // Limits are what one outlet may do. Every rule that is on needs its limits:
 // zero never stands for "none".
 type Limits struct {
-	RatingAmps      float64 // A, the current the outlet may carry for ever
-	ShortCircuit    ShortCircuit
-	Overcurrent     Overcurrent
-	Overpower       Overpower
-	OverTemperature OverTemperature
-	MeterStale      MeterStale
-	RelayWelded     RelayWelded
+	RatingAmps       float64 // A, the current the outlet may carry for ever
+	ShortCircuit     ShortCircuit
+	Overcurrent      Overcurrent
+	Overpower        Overpower
+	Overvoltage      Overvoltage
+	Undervoltage     Undervoltage
+	ResidualCurrent  ResidualCurrent
+	OverTemperature  OverTemperature
+	TemperatureRise  TemperatureRise
+	MeterImplausible MeterImplausible
+	MeterStale       MeterStale
+	RelayWelded      RelayWelded
 }
 
 // Act says what a rule does about what it finds.
@@ -62,6 +67,33 @@ type Overpower struct {
 	Delay      time.Duration // from the first sample above the limit to the one that trips
 }
 
+// Overvoltage acts on the voltage of the supply, as when the neutral of a
+// three-phase feeder is lost.
+type Overvoltage struct {
+	Rule
+	LimitVolts float64       // V, above
+	ResetVolts float64       // V, at or under which it is over
+	Delay      time.Duration // from the first sample above the limit to the one that decides
+}
+
+// Undervoltage acts on a voltage of the supply that chargers answer with more
+// current. A sag that is shorter than the delay is ridden through.
+type Undervoltage struct {
+	Rule
+	LimitVolts float64       // V, under
+	ResetVolts float64       // V, at or above which it is over
+	Delay      time.Duration // from the first sample under the limit to the one that decides
+}
+
+// ResidualCurrent acts on current that does not come back. It is judged only
+// where the meter measures it, see [shedguard.Reading], and replaces no
+// residual-current breaker.
+type ResidualCurrent struct {
+	Rule
+	LimitAmps float64       // A
+	Delay     time.Duration // from the first to the last of at least two samples above the limit
+}
+
 // OverTemperature trips on the outlet's thermometer. An outlet without one is
 // not judged.
 type OverTemperature struct {
@@ -70,6 +102,26 @@ type OverTemperature struct {
 	ResetCelsius float64       // °C above which a reset is refused
 	Delay        time.Duration // from the first sample above the limit to the one that trips
 	Stale        time.Duration // age of a thermometer's sample that is a fault
+}
+
+// TemperatureRise acts on the speed at which the outlet warms: the median of
+// the last three samples against the lowest such median within a window. It
+// needs the thermometer of over_temperature, and no limit of it.
+type TemperatureRise struct {
+	Rule
+	LimitPerMinute float64       // °C a minute, over the whole window; the sooner the faster it rises
+	Window         time.Duration // of it
+}
+
+// MeterImplausible acts on a meter that answers what cannot be: values that are
+// no numbers or frozen ([shedguard.QualityFault]), and power that does not fit
+// volts and amps while current flows.
+type MeterImplausible struct {
+	Rule
+	Tolerance   float64       // share by which watts may be above volts × amps
+	LeastFactor float64       // watts / (volts × amps) under which a charger's power is no power
+	FloorAmps   float64       // A under which the three are not compared
+	Delay       time.Duration // how long it must be so
 }
 
 // MeterStale opens an outlet whose meter has fallen silent. It may not only
@@ -132,6 +184,42 @@ func (l *Limits) Validate() error {
 		number("overpower.limit_watts", r.LimitWatts, 10, 20000)
 		span("overpower.delay", r.Delay, 0, time.Minute)
 	}
+	if r := &l.Overvoltage; r.Enabled {
+		rule("overvoltage", &r.Rule, free)
+		number("overvoltage.limit_volts", r.LimitVolts, 12, 300)
+		number("overvoltage.reset_volts", r.ResetVolts, 10, r.LimitVolts)
+		span("overvoltage.delay", r.Delay, 0, time.Minute)
+	}
+	if r := &l.Undervoltage; r.Enabled {
+		rule("undervoltage", &r.Rule, free)
+		highest := 250.0 // of normal operation
+		if l.Overvoltage.Enabled {
+			highest = min(highest, l.Overvoltage.ResetVolts)
+		}
+		number("undervoltage.limit_volts", r.LimitVolts, 8, highest)
+		number("undervoltage.reset_volts", r.ResetVolts, r.LimitVolts, highest)
+		span("undervoltage.delay", r.Delay, 100*time.Millisecond, time.Minute)
+	}
+	if r := &l.ResidualCurrent; r.Enabled {
+		rule("residual_current", &r.Rule, noSuspend)
+		number("residual_current.limit_amps", r.LimitAmps, 0.006, 1)
+		span("residual_current.delay", r.Delay, 0, 10*time.Second)
+	}
+	if r := &l.TemperatureRise; r.Enabled {
+		rule("temperature_rise", &r.Rule, free)
+		number("temperature_rise.limit_per_minute", r.LimitPerMinute, 1, 100)
+		span("temperature_rise.window", r.Window, 10*time.Second, 10*time.Minute)
+		if !l.OverTemperature.Enabled {
+			errs = append(errs, errors.New("over_temperature.enabled: false: want true beside temperature_rise: it watches the thermometer of both"))
+		}
+	}
+	if r := &l.MeterImplausible; r.Enabled {
+		rule("meter_implausible", &r.Rule, free)
+		number("meter_implausible.tolerance", r.Tolerance, 0.02, 0.5)
+		number("meter_implausible.least_factor", r.LeastFactor, 0, 0.5)
+		number("meter_implausible.floor_amps", r.FloorAmps, 0.05, 10)
+		span("meter_implausible.delay", r.Delay, 500*time.Millisecond, 10*time.Second)
+	}
 	if r := &l.OverTemperature; r.Enabled {
 		rule("over_temperature", &r.Rule, free)
 		number("over_temperature.limit_celsius", r.LimitCelsius, 40, 120)
@@ -164,6 +252,16 @@ func (l *Limits) rule(i index) (r Rule, ok bool) {
 		return l.Overcurrent.Rule, true
 	case overpower:
 		return l.Overpower.Rule, true
+	case overvoltage:
+		return l.Overvoltage.Rule, true
+	case undervoltage:
+		return l.Undervoltage.Rule, true
+	case residualCurrent:
+		return l.ResidualCurrent.Rule, true
+	case temperatureRise:
+		return l.TemperatureRise.Rule, true
+	case meterImplausible:
+		return l.MeterImplausible.Rule, true
 	case meterStale:
 		if !l.MeterStale.Enabled { // the thermometer's silence
 			return Rule{Severity: l.OverTemperature.Severity, Act: ActSuspend}, true

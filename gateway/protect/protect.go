@@ -43,7 +43,7 @@ type Decision struct {
 	Action   shedguard.Action
 	Value    float64   // the worst since the decision; of meter_stale the age at the decision
 	Limit    float64   // what Value was held against
-	Unit     string    // of both: A, W, °C, s; empty for state_lost
+	Unit     string    // of both: A, W, V, °C, °C/min, s; empty for a ratio and where there is no value
 	Since    time.Time // when the condition began
 	At       time.Time // the sample that decided; zero for a latch restored from an earlier boot
 	Standing bool      // the condition holds now
@@ -134,12 +134,21 @@ type State struct {
 	at     time.Time // of the last usable reading
 	amps   float64   // of it, magnitude
 	watts  float64   // of it, magnitude
+	volts  float64   // of it, magnitude
+	leak   float64   // residual amps of it
+	odd    bool      // volts, amps and watts do not fit for longer than the delay
+	faulty bool      // no usable reading for longer than the delay of meter_implausible
 	tempAt time.Time
 	temp   float64
+	rise   rise
 
 	shortFirst time.Time // first of the conversions above the limit
 	overSince  time.Time // first of those above the pick-up
 	powerSince time.Time
+	highSince  time.Time // of the voltage
+	lowSince   time.Time
+	leakSince  time.Time
+	oddSince   time.Time // of volts, amps and watts that do not fit
 	tempSince  time.Time
 	weldSince  time.Time
 }
@@ -211,12 +220,16 @@ func (l *Limits) Reset(s *State, in *Input, now time.Time) error {
 		}
 	}
 	unread := s.at.IsZero() ||
-		s.set.Has(shedguard.CauseOverTemperature) && s.tempAt.IsZero() && !in.ThermometerPolling.IsZero()
+		(s.set.has(overTemperature) || s.set.has(temperatureRise)) && s.tempAt.IsZero() && !in.ThermometerPolling.IsZero()
 	if unread {
 		return l.refuse(s, in, meterStale, now)
 	}
 	s.drop(s.latched)
-	s.shortFirst, s.powerSince, s.tempSince, s.weldSince = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	for _, since := range [...]*time.Time{
+		&s.shortFirst, &s.powerSince, &s.highSince, &s.lowSince, &s.leakSince, &s.oddSince, &s.tempSince, &s.weldSince,
+	} {
+		*since = time.Time{}
+	}
 	return nil
 }
 
@@ -257,7 +270,7 @@ func (l *Limits) meter(s *State, in *Input, now time.Time) {
 
 	before, gap := s.amps, at.Sub(s.at)
 	first, broken := s.at.IsZero(), gap > l.hold()
-	s.at, s.amps, s.watts = at, math.Abs(r.Amps), math.Abs(r.Watts)
+	s.at, s.volts, s.amps, s.watts = at, math.Abs(r.Volts), math.Abs(r.Amps), math.Abs(r.Watts)
 	if first {
 		gap = 0
 	}
@@ -283,9 +296,7 @@ func (l *Limits) meter(s *State, in *Input, now time.Time) {
 	}
 	if o := &l.Overpower; o.Enabled {
 		over := s.watts > o.LimitWatts
-		if again := mark(&s.powerSince, over, broken, at); over && (again || o.Delay == 0) && at.Sub(s.powerSince) >= o.Delay {
-			l.decide(s, overpower, s.watts, s.powerSince, at)
-		}
+		l.held(s, overpower, &s.powerSince, over, broken, o.Delay, s.watts, at)
 		s.stand(overpower, over, s.watts)
 	}
 	if o := &l.RelayWelded; o.Enabled {
@@ -295,9 +306,12 @@ func (l *Limits) meter(s *State, in *Input, now time.Time) {
 		}
 		s.stand(relayWelded, over, s.amps)
 	}
+	l.voltage(s, in, broken, at)
+	l.residual(s, r, broken, at)
+	l.mismatch(s, broken, at)
 }
 
-// thermometer runs the rule that decides on a sample of the thermometer.
+// thermometer runs the rules that decide on a sample of the thermometer.
 func (l *Limits) thermometer(s *State, in *Input, now time.Time) {
 	o := &l.OverTemperature
 	if !o.Enabled || in.CelsiusAt.IsZero() || math.IsNaN(in.Celsius) || math.IsInf(in.Celsius, 0) {
@@ -312,18 +326,17 @@ func (l *Limits) thermometer(s *State, in *Input, now time.Time) {
 	}
 	broken := at.Sub(s.tempAt) > o.Stale
 	s.tempAt, s.temp = at, in.Celsius
-	over := s.temp > o.LimitCelsius
-	if again := mark(&s.tempSince, over, broken, at); over && (again || o.Delay == 0) && at.Sub(s.tempSince) >= o.Delay {
-		l.decide(s, overTemperature, s.temp, s.tempSince, at)
-	}
+	l.held(s, overTemperature, &s.tempSince, s.temp > o.LimitCelsius, broken, o.Delay, s.temp, at)
 	s.stand(overTemperature, s.temp > o.ResetCelsius, s.temp)
+	l.rising(s, broken, at)
 }
 
 // stale runs the rule that decides on the lack of a sample.
 func (l *Limits) stale(s *State, in *Input, now time.Time) {
+	nonsense := l.nonsense(s, in, now)
 	since, limit, silent := l.silent(s, in, now)
 	switch {
-	case !silent:
+	case !silent, nonsense:
 		s.stand(meterStale, false, 0)
 	case !s.stands.has(meterStale):
 		l.decide(s, meterStale, now.Sub(since).Seconds(), since, now)
@@ -431,6 +444,8 @@ func (s *State) stand(i index, stands bool, value float64) {
 	d := &s.held[i]
 	s.stands.put(i, stands)
 	switch {
+	case stands && !d.At.IsZero() && i == undervoltage:
+		d.Value = min(d.Value, value)
 	case stands && !d.At.IsZero():
 		d.Value = max(d.Value, value)
 	case !stands && !d.Latched && !s.told.has(i):
@@ -449,7 +464,7 @@ func (s *State) drop(gone Causes) {
 func (s *State) verdict() Verdict {
 	v := Verdict{
 		held: s.set, standing: s.set & (s.stands | s.told), latched: s.latched, acting: s.acting,
-		judged: !s.at.IsZero() || s.stands.has(meterStale),
+		judged: !s.at.IsZero() || s.stands.has(meterStale) || s.stands.has(meterImplausible),
 	}
 	if s.set == 0 {
 		return v
@@ -479,6 +494,16 @@ func (l *Limits) limit(i index) (float64, string) {
 		return l.Overcurrent.PickUp * l.RatingAmps, "A"
 	case overpower:
 		return l.Overpower.LimitWatts, "W"
+	case overvoltage:
+		return l.Overvoltage.LimitVolts, "V"
+	case undervoltage:
+		return l.Undervoltage.LimitVolts, "V"
+	case residualCurrent:
+		return l.ResidualCurrent.LimitAmps, "A"
+	case temperatureRise:
+		return l.TemperatureRise.LimitPerMinute, "°C/min"
+	case meterImplausible:
+		return 1 + l.MeterImplausible.Tolerance, ""
 	case meterStale:
 		return l.MeterStale.Limit.Seconds(), "s"
 	default:
@@ -506,6 +531,17 @@ func (l *Limits) refuse(s *State, in *Input, i index, now time.Time) error {
 		e.Value, e.Limit, e.Unit = now.Sub(since).Seconds(), limit.Seconds(), "s"
 	case i == overpower:
 		e.Value = s.watts
+	case i == overvoltage:
+		e.Value, e.Limit = s.volts, l.Overvoltage.ResetVolts
+	case i == undervoltage:
+		e.Value, e.Limit = s.volts, l.Undervoltage.ResetVolts
+	case i == residualCurrent:
+		e.Value = s.leak
+	case i == temperatureRise:
+		e.Value = s.rise.now / l.TemperatureRise.Window.Minutes()
+	case i == meterImplausible:
+		d := &s.held[i]
+		e.Value, e.Limit, e.Unit = d.Value, d.Limit, d.Unit
 	default:
 		e.Value = s.amps
 	}
