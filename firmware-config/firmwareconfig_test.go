@@ -37,7 +37,7 @@ func TestShippedFilesParse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if seen["profiles"] < 3 || seen["feeders"] < 2 || seen["sensors"] < 4 || seen["schema"] != 1 || seen["defaults.yaml"] != 1 || seen["gateway.yaml"] != 1 {
+	if seen["profiles"] < 3 || seen["batteries"] < 3 || seen["feeders"] < 2 || seen["sensors"] < 4 || seen["schema"] != 1 || seen["defaults.yaml"] != 1 || seen["gateway.yaml"] != 1 {
 		t.Errorf("shipped: %v", seen)
 	}
 }

@@ -24,8 +24,8 @@ uplink: {broker: "mqtts://b:8883"}
 buses: [{name: main, path: /dev/i2c-1, khz: 400}]
 relays: [{name: k, chip: %s, bus: main, address: %#x, active_low: %t}]
 outlets:
-  - {number: 1, profile: outlet-5a, meter: {chip: ina219, bus: main, address: 0x40, shunt_ohms: 0.01, amps: {gain: 1.1, offset: 0}}, thermometer: {chip: lm75, bus: main, address: 0x48}, relay: {name: k, pin: 0}}
-  - {number: 2, profile: outlet-5a, meter: {chip: ina226, bus: main, address: 0x41, shunt_ohms: 0.002}, thermometer: {chip: tmp105, bus: main, address: 0x49}, relay: {name: k, pin: 7}}
+  - {number: 1, profile: direct-5a, meter: {chip: ina219, bus: main, address: 0x40, shunt_ohms: 0.01, amps: {gain: 1.1, offset: 0}}, thermometer: {chip: lm75, bus: main, address: 0x48}, relay: {name: k, pin: 0}}
+  - {number: 2, profile: direct-5a, meter: {chip: ina226, bus: main, address: 0x41, shunt_ohms: 0.002}, thermometer: {chip: tmp105, bus: main, address: 0x49}, relay: {name: k, pin: 7}}
 `
 
 func directConfig(t *testing.T, chip string, address int, activeLow bool) *config.Config {

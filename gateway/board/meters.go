@@ -116,6 +116,16 @@ func newADE7953(bus i2c.Bus, outlets []*config.Outlet) (sensor, error) {
 			AmpsPerVolt: m.AmpsPerVolt, Gain: m.AmpsPGA, Reversed: m.Reversed,
 			Amps: ade7953.Trim(m.Amps), Watts: ade7953.Trim(m.Watts),
 		}
+		if m.Residual != nil { // then this outlet has the chip for itself
+			other := &opts.B
+			if second[i] {
+				other = &opts.A
+			}
+			*other = ade7953.Channel{
+				AmpsPerVolt: m.Residual.AmpsPerVolt, Gain: m.Residual.PGA,
+				Amps: ade7953.Trim{Gain: 1}, Watts: ade7953.Trim{Gain: 1},
+			}
+		}
 		if m.Alert {
 			// It compares the waveform: a sine of that current. The chip follows the
 			// gain of the trim by itself, not the offset.
@@ -153,13 +163,16 @@ func newADE7953(bus i2c.Bus, outlets []*config.Outlet) (sensor, error) {
 		if err := b.take(place, sense); err != nil {
 			return err
 		}
-		m, load, flag := &outlets[place].Meter, &got.A, ade7953.OvercurrentA
+		m, load, other, flag := &outlets[place].Meter, &got.A, &got.B, ade7953.OvercurrentA
 		if second[place] {
-			load, flag = &got.B, ade7953.OvercurrentB
+			load, other, flag = &got.B, &got.A, ade7953.OvercurrentB
 		}
 		r.Volts, r.Amps, r.Watts = max(0, m.Volts.Gain*volts(got.Volts)+m.Volts.Offset), amps(load.Amps), watts(load.Watts)
 		r.PowerFactor, r.Hertz, r.Raw = load.PowerFactor, float64(got.Frequency)/float64(physic.Hertz), load.Raw
 		tell(r, outlets[place], m.Alert && flags&flag != 0)
+		if r.HasResidual = m.Residual != nil; r.HasResidual {
+			r.ResidualAmps = amps(other.Amps)
+		}
 		return nil
 	}}, nil
 }

@@ -126,7 +126,7 @@ outlets:
 		if wiring != "" {
 			wiring = ", " + wiring
 		}
-		fmt.Fprintf(&b, "  - {number: %d, profile: outlet-5a, limits: {over_temperature: {enabled: false}}, meter: {chip: %s, bus: main, address: %#x%s%s}, relay: {name: k, pin: %d}}\n",
+		fmt.Fprintf(&b, "  - {number: %d, profile: direct-5a, limits: {over_temperature: {enabled: false}}, meter: {chip: %s, bus: main, address: %#x%s%s}, relay: {name: k, pin: %d}}\n",
 			i+1, r.chip, r.address, wiring, more, i)
 	}
 	return b.String()

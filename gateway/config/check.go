@@ -311,6 +311,9 @@ func (c *checker) outlets(cfg *Config) {
 		if t := o.Limits.OverTemperature; t.Enabled && o.Thermometer == nil {
 			c.fault(at+".limits.over_temperature.enabled", "true", "false where there is no thermometer")
 		}
+		if o.Limits.ResidualCurrent.Enabled && o.Meter.Residual == nil && o.Meter.Chip != "" {
+			c.fault(at+".limits.residual_current.enabled", "true", "false where the meter does not measure it: only an ade7953 can, by its key residual")
+		}
 	}
 }
 
@@ -394,8 +397,8 @@ func (c *Config) warnings() []string {
 			warnings = append(warnings, fmt.Sprintf("outlets[%d].meter.every: %s: an ADS1115 sees a short circuit of outlet %d after up to %s: a fuse or breaker must be faster",
 				i, o.Meter.Every, o.Number, 2*o.Meter.Every))
 		}
-		for _, off := range o.Limits.disabled() {
-			warnings = append(warnings, fmt.Sprintf("outlets[%d].limits.%s: disabled on outlet %d", i, off, o.Number))
+		for _, note := range o.Limits.notes() {
+			warnings = append(warnings, fmt.Sprintf("outlets[%d].limits.%s on outlet %d", i, note, o.Number))
 		}
 	}
 	return warnings

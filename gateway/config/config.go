@@ -81,6 +81,7 @@ type Pin struct {
 type Outlet struct {
 	Number      int          `yaml:"number" min:"1" max:"256" doc:"Number of the outlet, as printed on the box."`
 	Profile     string       `yaml:"profile" base:"profiles" doc:"Set of defaults for rating_amps, start, limits and session."`
+	Battery     string       `yaml:"battery" base:"batteries" doc:"What charges here: defaults of what depends on the battery. The profile names one."`
 	Zone        string       `yaml:"zone,omitempty" kind:"name" doc:"Fire zone, the bays that are cut together."`
 	RatingAmps  float64      `yaml:"rating_amps" min:"1" max:"63" doc:"Rated current of the outlet in A."`
 	Start       string       `yaml:"start" enum:"plug,command" doc:"plug: fed once its self-checks pass, so that a plug-in can be sensed. command: fed by a start command only."`
@@ -114,11 +115,18 @@ type Meter struct {
 	PhaseDegrees float64       `yaml:"phase_degrees,omitempty" min:"-90" max:"90" doc:"ADS1115: by how much the voltage signal is ahead of the current signal at a resistive load, in degrees."`
 	Reversed     bool          `yaml:"reversed,omitempty" doc:"ADE7953, ADS1115: the current sensor is wired the other way round."`
 	Every        time.Duration `yaml:"every,omitempty" min:"300ms" max:"1s" doc:"ADS1115: time between two measurements, in place of poll.hz. The bus does nothing else for 0.28 s of each, so that no other kind of meter may be on it."`
+	Residual     *Residual     `yaml:"residual,omitempty" doc:"ADE7953: a transformer around all conductors of the outlet, on the current channel that no outlet uses; limits.residual_current needs it."`
 	Alert        bool          `yaml:"alert" doc:"Program the chip's own limit of current from limits.short_circuit, for a board where its alert pin cuts the outlet without any software. The pin holds until the next reading, which then shows at least the limit. Not with ACS37800, ADS1115 and INA219."`
 	Volts        Trim          `yaml:"volts" doc:"Calibration of the voltage."`
 	Amps         Trim          `yaml:"amps" doc:"Calibration of the current."`
 	Watts        Trim          `yaml:"watts" doc:"Calibration of the active power."`
 	Frozen       Frozen        `yaml:"frozen" doc:"When register words that stay the same to the last bit are a fault of the meter."`
+}
+
+// Residual is a transformer that measures the current which does not come back.
+type Residual struct {
+	AmpsPerVolt float64 `yaml:"amps_per_volt" min:"0.001" max:"1000" doc:"Residual current in A that makes one volt at the input: turns/R of the transformer with its burden."`
+	PGA         int     `yaml:"pga" enum:"1,2,4,8,16" doc:"Gain of the amplifier of that channel."`
 }
 
 // Frozen says when the words of a meter count as frozen.

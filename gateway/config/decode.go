@@ -226,11 +226,11 @@ func (d *decoder) structure(path string, v reflect.Value, layers []layer) {
 	// Only after all layers above: the file that a key names stands behind them.
 	for _, f := range fields {
 		if l := values[f.name]; f.base != "" && len(l) > 0 {
-			if n, ok := d.based(join(path, f.name), f, l[0]); ok {
+			chain, ok := d.based(join(path, f.name), f, l[0])
+			for _, n := range chain {
 				collect(layer{n, true})
-			} else {
-				partial = true
 			}
+			partial = partial || !ok
 		}
 	}
 	for _, f := range fields {
@@ -250,8 +250,9 @@ func (d *decoder) structure(path string, v reflect.Value, layers []layer) {
 	}
 }
 
-// based returns the mapping of the shipped file that l names.
-func (d *decoder) based(path string, f field, l layer) (ast.Node, bool) {
+// based returns the mappings of the shipped file that l names and of those that
+// stand behind it, the nearest first.
+func (d *decoder) based(path string, f field, l layer) ([]ast.Node, bool) {
 	text, ok := l.node.(*ast.StringNode)
 	if !ok {
 		if len(f.enum) == 0 {
@@ -269,18 +270,43 @@ func (d *decoder) based(path string, f field, l layer) (ast.Node, bool) {
 		}
 		return nil, false
 	}
-	name := f.base + "/" + text.Value + ".yaml"
-	b, err := fs.ReadFile(d.base, name)
-	if err != nil {
-		d.fault(l, path, show(text.Value), "a readable "+name)
-		return nil, false
+	var chain []ast.Node
+	for name := text.Value; name != ""; {
+		file := f.base + "/" + name + ".yaml"
+		if len(chain) == maxBases {
+			d.fault(l, path, show(text.Value), fmt.Sprintf("at most %d files behind each other", maxBases))
+			return chain, false
+		}
+		b, err := fs.ReadFile(d.base, file)
+		if err != nil {
+			d.fault(l, path, show(text.Value), "a readable "+file)
+			return chain, false
+		}
+		m, fault := parse(b)
+		if fault != nil {
+			d.fault(l, path, file+": "+fault.Value, fault.Want)
+			return chain, false
+		}
+		name = takeBase(m)
+		chain = append(chain, m)
 	}
-	m, fault := parse(b)
-	if fault != nil {
-		d.fault(l, path, name+": "+fault.Value, fault.Want)
-		return nil, false
-	}
-	return m, true
+	return chain, true
+}
+
+// maxBases bounds how many shipped files stand behind each other.
+const maxBases = 4
+
+// takeBase takes the key out of a shipped file that names the file of the same
+// folder behind it; empty when it stands for itself.
+func takeBase(m *ast.MappingNode) (name string) {
+	m.Values = slices.DeleteFunc(m.Values, func(pair *ast.MappingValueNode) bool {
+		if pair.Key.GetToken().Value != "base" {
+			return false
+		}
+		name, _ = stringOf(pair.Value)
+		return true
+	})
+	return name
 }
 
 // names lists the files of a folder without their ending.

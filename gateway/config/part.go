@@ -20,6 +20,8 @@ type part struct {
 	// that decides it.
 	reach func(m *Meter) float64
 	key   string
+	// volts is the highest direct voltage it measures; 0 where a divider decides.
+	volts float64
 	// bits on the bus for reading that many outlets once.
 	bits func(outlets, alerts int) int
 }
@@ -55,21 +57,22 @@ func parts() map[string]*part {
 	shunt := func(millivolts float64) func(*Meter) float64 {
 		return func(m *Meter) float64 { return millivolts / 1000 / m.ShuntOhms }
 	}
-	direct := func(low, high int, millivolts float64, alert bool, bits int) *part {
+	direct := func(low, high int, volts, millivolts float64, alert bool, bits int) *part {
 		return &part{
-			low: low, high: high, needs: []string{"shunt_ohms"}, alert: alert, reach: shunt(millivolts), key: "shunt_ohms",
+			volts: volts,
+			low:   low, high: high, needs: []string{"shunt_ohms"}, alert: alert, reach: shunt(millivolts), key: "shunt_ohms",
 			bits: func(_, alerts int) int { return bits + alerts*wordBits },
 		}
 	}
-	hotSwap := func(millivolts float64, config int) *part {
-		p := direct(0x08, 0x77, millivolts, true, 3*wordBits+config)
+	hotSwap := func(volts, millivolts float64, config int) *part {
+		p := direct(0x08, 0x77, volts, millivolts, true, 3*wordBits+config)
 		p.bits = func(_, alerts int) int { return 3*wordBits + config + alerts*(wordBits+byteBits) }
 		return p
 	}
 	acs := &part{low: 0x08, high: 0x77, needs: []string{"range_amps", "divider"}, key: "range_amps"}
 	acs.reach = func(m *Meter) float64 { return 1.1 * float64(m.RangeAmps) } // it clips at 1.19 x range
 	acs.bits = func(int, int) int { return 3 * fourBits }
-	ade := &part{low: 0x38, high: 0x38, needs: []string{"channel", "divider", "amps_per_volt", "volts_pga", "amps_pga"}, may: []string{"reversed"}}
+	ade := &part{low: 0x38, high: 0x38, needs: []string{"channel", "divider", "amps_per_volt", "volts_pga", "amps_pga"}, may: []string{"reversed", "residual"}}
 	ade.channels, ade.alert, ade.key = []string{"a", "b"}, true, "amps_pga"
 	ade.reach = func(m *Meter) float64 { return 0.5 / math.Sqrt2 / float64(m.AmpsPGA) * m.AmpsPerVolt }
 	ade.bits = func(outlets, alerts int) int {
@@ -82,7 +85,7 @@ func parts() map[string]*part {
 	ads.reach = func(m *Meter) float64 { // around half the supply
 		return float64(min(m.SupplyMV/2, m.AmpsRangeMV)) / 1000 / math.Sqrt2 * m.AmpsPerVolt
 	}
-	ina3221 := direct(0x40, 0x43, 163.8, true, 0)
+	ina3221 := direct(0x40, 0x43, 26, 163.8, true, 0)
 	ina3221.needs, ina3221.channels = append(ina3221.needs, "channel"), []string{"1", "2", "3"}
 	ina3221.bits = func(outlets, alerts int) int { return (2*outlets + 1 + min(alerts, 1)) * wordBits }
 	maxim := &part{low: 0x08, high: 0x77, needs: []string{"volts_channel", "amps_channel"}, alert: true, key: "amps_channel"}
@@ -94,14 +97,14 @@ func parts() map[string]*part {
 	return map[string]*part{
 		"acs37800": acs,
 		energy:     ade,
-		"adm1272":  hotSwap(30, wordBits),
-		"adm1275":  hotSwap(25.3, byteBits),
-		"adm1276":  hotSwap(25.3, byteBits),
-		"adm1278":  hotSwap(25.3, wordBits),
+		"adm1272":  hotSwap(100, 30, wordBits),
+		"adm1275":  hotSwap(20, 25.3, byteBits),
+		"adm1276":  hotSwap(20, 25.3, byteBits),
+		"adm1278":  hotSwap(20, 25.3, wordBits),
 		sampling:   ads,
-		"ina219":   direct(0x40, 0x4F, 320, false, 3*wordBits),
-		"ina226":   direct(0x40, 0x4F, 81.92, true, 3*wordBits),
-		"ina228":   direct(0x40, 0x4F, 163.84, true, 2*threeBits+wordBits),
+		"ina219":   direct(0x40, 0x4F, 26, 320, false, 3*wordBits),
+		"ina226":   direct(0x40, 0x4F, 36, 81.92, true, 3*wordBits),
+		"ina228":   direct(0x40, 0x4F, 85, 163.84, true, 2*threeBits+wordBits),
 		"ina3221":  ina3221,
 		pages:      maxim,
 	}
@@ -157,6 +160,7 @@ func (c *checker) wiring(at string, m *Meter) {
 		{"supply_mv", func() (bool, string) { return number(float64(m.SupplyMV)) }},
 		{"phase_degrees", func() (bool, string) { return number(m.PhaseDegrees) }},
 		{"reversed", func() (bool, string) { return m.Reversed, "true" }},
+		{"residual", func() (bool, string) { return m.Residual != nil, "keys and values" }},
 		{"every", func() (bool, string) { return m.Every != 0, m.Every.String() }},
 	} {
 		given, value := v.given()
@@ -213,6 +217,27 @@ func (c *checker) reach(at string, o *Outlet) {
 		}
 		c.fault(at+".meter."+p.key, value, fmt.Sprintf("%s a short circuit of %g A (%g x rating_amps)", want, o.AlertAmps(), short.TimesRating))
 	}
+	for _, v := range []struct {
+		rule    string
+		enabled bool
+		volts   float64
+	}{
+		{"overvoltage", o.Limits.Overvoltage.Enabled, o.Limits.Overvoltage.LimitVolts},
+		{"undervoltage", o.Limits.Undervoltage.Enabled, o.Limits.Undervoltage.LimitVolts},
+	} {
+		if v.enabled && p.volts > 0 && v.volts > p.volts {
+			c.fault(at+".limits."+v.rule+".limit_volts", strconv.FormatFloat(v.volts, 'g', -1, 64),
+				fmt.Sprintf("at most %g, the highest voltage that the %s measures, or enabled: false", p.volts, m.Chip))
+		}
+	}
+	if r, l := m.Residual, &o.Limits.ResidualCurrent; r != nil && r.PGA != 0 && l.Enabled {
+		if amps := 0.5 / math.Sqrt2 / float64(r.PGA) * r.AmpsPerVolt; amps > 0 && amps < 2*l.LimitAmps {
+			c.fault(at+".meter.residual.pga", strconv.Itoa(r.PGA), fmt.Sprintf("a gain at which the channel measures twice limits.residual_current.limit_amps, %g A: it ends at %.3g A", 2*l.LimitAmps, amps))
+		}
+	}
+	if m.Residual != nil && m.Alert {
+		c.fault(at+".meter.alert", "true", "false beside residual: both channels have one limit")
+	}
 	switch {
 	case m.Alert && !p.alert:
 		c.fault(at+".meter.alert", "true", "false: the "+m.Chip+" has no limit of the current that can be programmed")
@@ -244,6 +269,9 @@ func (c *checker) shared(cfg *Config) {
 		key := m.key() + " " + m.Chip
 		if m.Channel != "" {
 			claim(at+".channel", key+" "+string(m.Channel))
+		}
+		if m.Residual != nil && m.Channel != "" {
+			claim(at+".residual", key+" "+map[Channel]string{"a": "b", "b": "a"}[m.Channel])
 		}
 		if m.AmpsChannel != nil {
 			claim(at+".amps_channel", key+" "+strconv.Itoa(*m.AmpsChannel))
@@ -323,6 +351,9 @@ func (c *checker) plan(cfg *Config) {
 				chips[key] = &load{}
 			}
 			chips[key].outlets++
+			if m.Residual != nil {
+				chips[key].outlets++ // its channel is read as that of one
+			}
 			if m.Alert {
 				chips[key].alerts++
 			}

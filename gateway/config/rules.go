@@ -14,12 +14,17 @@ import (
 
 // Limits are the protection rules of one outlet, as protect knows them.
 type Limits struct {
-	ShortCircuit    ShortCircuit    `yaml:"short_circuit" doc:"A current so large that waiting is no choice."`
-	Overcurrent     Overcurrent     `yaml:"overcurrent" doc:"Thermal image of the wiring: the larger the current, the sooner the cut."`
-	Overpower       Overpower       `yaml:"overpower" doc:"More power than the outlet is meant for."`
-	OverTemperature OverTemperature `yaml:"over_temperature" doc:"The outlet itself is hot. Needs a thermometer."`
-	MeterStale      MeterStale      `yaml:"meter_stale" doc:"An outlet whose meter is silent is not fed."`
-	RelayWelded     RelayWelded     `yaml:"relay_welded" doc:"Current flows although the relay was opened."`
+	ShortCircuit     ShortCircuit     `yaml:"short_circuit" doc:"A current so large that waiting is no choice."`
+	Overcurrent      Overcurrent      `yaml:"overcurrent" doc:"Thermal image of the wiring: the larger the current, the sooner the cut."`
+	Overpower        Overpower        `yaml:"overpower" doc:"More power than the outlet is meant for."`
+	Overvoltage      Overvoltage      `yaml:"overvoltage" doc:"The supply is too high, as when a neutral is lost."`
+	Undervoltage     Undervoltage     `yaml:"undervoltage" doc:"The supply is too low. To suspend for it the meter must measure before the relay, else it never sees the supply come back."`
+	ResidualCurrent  ResidualCurrent  `yaml:"residual_current" doc:"Current that does not come back. Needs meter.residual, and replaces no residual-current breaker."`
+	OverTemperature  OverTemperature  `yaml:"over_temperature" doc:"The outlet itself is hot. Needs a thermometer."`
+	TemperatureRise  TemperatureRise  `yaml:"temperature_rise" doc:"The outlet warms fast. Not judged where over_temperature is off, as without a thermometer."`
+	MeterImplausible MeterImplausible `yaml:"meter_implausible" doc:"The meter answers what cannot be: no numbers, frozen words, or power that does not fit volts and amps."`
+	MeterStale       MeterStale       `yaml:"meter_stale" doc:"An outlet whose meter is silent is not fed."`
+	RelayWelded      RelayWelded      `yaml:"relay_welded" doc:"Current flows although the relay was opened."`
 
 	ChargeTooLong ChargeTooLong `yaml:"charge_too_long" doc:"A charge that does not come to an end."`
 	FloatTooHigh  FloatTooHigh  `yaml:"float_too_high" doc:"Power stops falling after the taper: a battery that is hot or damaged. Trips at twice its limit or twice its time."`
@@ -69,6 +74,45 @@ type OverTemperature struct {
 	ResetCelsius float64       `yaml:"reset_celsius" min:"20" max:"90" doc:"Temperature above which a reset is refused; not above limit_celsius."`
 	Delay        time.Duration `yaml:"delay" min:"0s" max:"1m" doc:"Time from the first sample above the limit to the one that cuts."`
 	Stale        time.Duration `yaml:"stale" min:"1s" max:"1m" doc:"Age of the last temperature at which the thermometer counts as silent."`
+}
+
+// Overvoltage acts on a supply that is too high.
+type Overvoltage struct {
+	Rule       `yaml:",inline"`
+	LimitVolts float64       `yaml:"limit_volts" min:"12" max:"300" doc:"Voltage in V above which it decides."`
+	ResetVolts float64       `yaml:"reset_volts" min:"10" max:"300" doc:"Voltage at or under which it is over; not above limit_volts."`
+	Delay      time.Duration `yaml:"delay" min:"0s" max:"1m" doc:"Time from the first sample above the limit to the one that decides."`
+}
+
+// Undervoltage acts on a supply that is too low.
+type Undervoltage struct {
+	Rule       `yaml:",inline"`
+	LimitVolts float64       `yaml:"limit_volts" min:"8" max:"250" doc:"Voltage in V under which it decides."`
+	ResetVolts float64       `yaml:"reset_volts" min:"8" max:"250" doc:"Voltage at or above which it is over; not under limit_volts, not above overvoltage.reset_volts."`
+	Delay      time.Duration `yaml:"delay" min:"100ms" max:"1m" doc:"Time from the first sample under the limit to the one that decides; a shorter sag is ridden through."`
+}
+
+// ResidualCurrent acts on current that does not come back.
+type ResidualCurrent struct {
+	Rule      `yaml:",inline"`
+	LimitAmps float64       `yaml:"limit_amps" min:"0.006" max:"1" doc:"Residual current in A above which the outlet is cut."`
+	Delay     time.Duration `yaml:"delay" min:"0s" max:"10s" doc:"Time from the first to the last of at least two samples above the limit."`
+}
+
+// TemperatureRise acts on an outlet that warms fast.
+type TemperatureRise struct {
+	Rule           `yaml:",inline"`
+	LimitPerMinute float64       `yaml:"limit_per_minute" min:"1" max:"100" doc:"Rise in degrees Celsius a minute, over the whole window; a faster rise decides sooner."`
+	Window         time.Duration `yaml:"window" min:"10s" max:"10m" doc:"Time over which the rise is measured."`
+}
+
+// MeterImplausible acts on a meter that answers what cannot be.
+type MeterImplausible struct {
+	Rule        `yaml:",inline"`
+	Tolerance   float64       `yaml:"tolerance" min:"0.02" max:"0.5" doc:"Share by which active power may be above volts x amps."`
+	LeastFactor float64       `yaml:"least_factor" min:"0" max:"0.5" doc:"Active power as a share of volts x amps under which it cannot be a charger's."`
+	FloorAmps   float64       `yaml:"floor_amps" min:"0.05" max:"10" doc:"Current in A under which the three are not compared."`
+	Delay       time.Duration `yaml:"delay" min:"500ms" max:"10s" doc:"How long it must be so."`
 }
 
 // MeterStale opens an outlet that cannot be judged.
@@ -178,6 +222,24 @@ func (o *Outlet) ProtectLimits() *protect.Limits {
 		Overpower: protect.Overpower{
 			Rule:       l.Overpower.protect(),
 			LimitWatts: l.Overpower.LimitWatts, Delay: l.Overpower.Delay,
+		},
+		Overvoltage: protect.Overvoltage{
+			Rule: l.Overvoltage.protect(), LimitVolts: l.Overvoltage.LimitVolts,
+			ResetVolts: l.Overvoltage.ResetVolts, Delay: l.Overvoltage.Delay,
+		},
+		Undervoltage: protect.Undervoltage{
+			Rule: l.Undervoltage.protect(), LimitVolts: l.Undervoltage.LimitVolts,
+			ResetVolts: l.Undervoltage.ResetVolts, Delay: l.Undervoltage.Delay,
+		},
+		ResidualCurrent: protect.ResidualCurrent{
+			Rule: l.ResidualCurrent.protect(), LimitAmps: l.ResidualCurrent.LimitAmps, Delay: l.ResidualCurrent.Delay,
+		},
+		TemperatureRise: protect.TemperatureRise{
+			Rule: l.TemperatureRise.protect(), LimitPerMinute: l.TemperatureRise.LimitPerMinute, Window: l.TemperatureRise.Window,
+		},
+		MeterImplausible: protect.MeterImplausible{
+			Rule: l.MeterImplausible.protect(), Tolerance: l.MeterImplausible.Tolerance, LeastFactor: l.MeterImplausible.LeastFactor,
+			FloorAmps: l.MeterImplausible.FloorAmps, Delay: l.MeterImplausible.Delay,
 		},
 		OverTemperature: protect.OverTemperature{
 			Rule:         l.OverTemperature.protect(),
@@ -304,7 +366,12 @@ func (l *Limits) rules() []named {
 		{"short_circuit", &l.ShortCircuit.Rule},
 		{"overcurrent", &l.Overcurrent.Rule},
 		{"overpower", &l.Overpower.Rule},
+		{"overvoltage", &l.Overvoltage.Rule},
+		{"undervoltage", &l.Undervoltage.Rule},
+		{"residual_current", &l.ResidualCurrent.Rule},
 		{"over_temperature", &l.OverTemperature.Rule},
+		{"temperature_rise", &l.TemperatureRise.Rule},
+		{"meter_implausible", &l.MeterImplausible.Rule},
 		{"meter_stale", &l.MeterStale.Rule},
 		{"relay_welded", &l.RelayWelded.Rule},
 		{"charge_too_long", &l.ChargeTooLong.Rule},
@@ -324,13 +391,20 @@ func (l *Limits) names() []string {
 	return all
 }
 
-// disabled lists the rules that are switched off.
-func (l *Limits) disabled() []string {
-	var off []string
+// notes are the rules that are switched off or only watch, each with the word
+// for it.
+func (l *Limits) notes() []string {
+	var notes []string
 	for _, r := range l.rules() {
-		if !r.rule.Enabled {
-			off = append(off, r.name)
+		switch {
+		case !r.rule.Enabled && r.name == "residual_current": // most meters cannot
+		case r.name == "temperature_rise" && !l.OverTemperature.Enabled: // said once
+		case !r.rule.Enabled:
+			notes = append(notes, r.name+": disabled")
+		case r.name == "charge_too_long", r.name == "charge_unusual": // shipped so
+		case r.rule.Action == protect.ActReport:
+			notes = append(notes, r.name+": only reports")
 		}
 	}
-	return off
+	return notes
 }

@@ -36,11 +36,11 @@ type schema struct {
 // every shipped file gives is not required.
 func Schema() []byte {
 	d := &decoder{base: firmwareconfig.Files()}
-	var bases []ast.Node
+	var behind bases
 	if defaults, ok := d.defaults(); ok {
-		bases = append(bases, defaults)
+		behind = bases{{{defaults}}}
 	}
-	root := d.object(reflect.TypeFor[Config](), bases)
+	root := d.object(reflect.TypeFor[Config](), behind)
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.ID = "https://github.com/shedguard/shedguard/firmware-config/schema/gateway.schema.json"
 	root.Title = "shedguard gateway"
@@ -52,41 +52,66 @@ func Schema() []byte {
 	return append(b, '\n')
 }
 
-// object describes a struct behind which one of the bases stands.
-func (d *decoder) object(t reflect.Type, bases []ast.Node) *schema {
+// bases are the shipped files that may stand behind a value: of each key that
+// names one, the files it can name, and of each file, itself and what stands
+// behind it.
+type bases [][][]ast.Node
+
+// object describes a struct behind which some bases stand.
+func (d *decoder) object(t reflect.Type, behind bases) *schema {
 	s := &schema{Type: "object", Properties: map[string]*schema{}, Closed: new(bool)}
 	fields := fieldsOf(t)
 	for _, f := range fields {
 		if f.base == "" {
 			continue
 		}
+		var files [][]ast.Node
 		for _, name := range d.names(f.base) {
 			l := layer{&ast.StringNode{Value: name}, true}
 			if len(f.enum) > 0 && !slices.Contains(f.enum, name) {
 				continue
 			}
-			if n, ok := d.based("", f, l); ok {
-				bases = append(bases, n)
+			if chain, ok := d.based("", f, l); ok {
+				files = append(files, chain)
 			}
 		}
+		behind = append(behind, files)
 	}
 	for _, f := range fields {
-		inside := under(bases, f.name)
+		inside, given := behind.under(f.name)
 		if f.base != "" && len(f.enum) == 0 {
 			f.enum = d.names(f.base)
 		}
 		s.Properties[f.name] = d.describe(t.FieldByIndex(f.index).Type, f, inside)
-		if given := len(bases) > 0 && len(inside) == len(bases); !f.optional && !given {
+		if !f.optional && !given {
 			s.Required = append(s.Required, f.name)
 		}
 	}
 	return s
 }
 
-// under returns what the bases say of one key.
-func under(bases []ast.Node, key string) []ast.Node {
+// under returns what the bases say of one key, and whether it is given whatever
+// file is named.
+func (b bases) under(key string) (inside bases, given bool) {
+	for _, files := range b {
+		var have [][]ast.Node
+		for _, chain := range files {
+			if values := under(chain, key); len(values) > 0 {
+				have = append(have, values)
+			}
+		}
+		if len(have) > 0 {
+			inside = append(inside, have)
+			given = given || len(have) == len(files)
+		}
+	}
+	return inside, given
+}
+
+// under returns what some mappings say of one key.
+func under(chain []ast.Node, key string) []ast.Node {
 	var values []ast.Node
-	for _, n := range bases {
+	for _, n := range chain {
 		m, ok := mapping(n)
 		if !ok {
 			continue
@@ -101,7 +126,7 @@ func under(bases []ast.Node, key string) []ast.Node {
 }
 
 // describe describes one value.
-func (d *decoder) describe(t reflect.Type, f field, bases []ast.Node) *schema {
+func (d *decoder) describe(t reflect.Type, f field, behind bases) *schema {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -115,7 +140,7 @@ func (d *decoder) describe(t reflect.Type, f field, bases []ast.Node) *schema {
 			s.Enum = append(s.Enum, word)
 		}
 	case t.Kind() == reflect.Struct:
-		s = d.object(t, bases)
+		s = d.object(t, behind)
 	case t.Kind() == reflect.Slice:
 		s = &schema{Type: "array", MinItems: f.least, Items: d.describe(t.Elem(), field{}, nil)}
 	case t.Kind() == reflect.Bool:

@@ -84,7 +84,7 @@ func TestTuneRefuses(t *testing.T) {
 				"session.no_load_watts: 50: want 0.1 to 15 (line 3)",
 			},
 		},
-		"unknown profile": {"profile: outlet-1a", []string{"profile: outlet-1a: want one of outlet-10a, outlet-16a, outlet-5a"}},
+		"unknown profile": {"profile: outlet-1a", []string{"profile: outlet-1a: want one of direct-5a, outlet-10a, outlet-16a, outlet-5a"}},
 		"null":            {"limits: null", []string{"limits: null"}},
 		"a list":          {"- 1", []string{"a list: want keys and values"}},
 		"empty":           {"", []string{"empty file"}},

@@ -106,7 +106,8 @@ type OverTemperature struct {
 
 // TemperatureRise acts on the speed at which the outlet warms: the median of
 // the last three samples against the lowest such median within a window. It
-// needs the thermometer of over_temperature, and no limit of it.
+// watches the thermometer of over_temperature and is not judged where that is off:
+// that is how it is said that there is none.
 type TemperatureRise struct {
 	Rule
 	LimitPerMinute float64       // °C a minute, over the whole window; the sooner the faster it rises
@@ -209,9 +210,6 @@ func (l *Limits) Validate() error {
 		rule("temperature_rise", &r.Rule, free)
 		number("temperature_rise.limit_per_minute", r.LimitPerMinute, 1, 100)
 		span("temperature_rise.window", r.Window, 10*time.Second, 10*time.Minute)
-		if !l.OverTemperature.Enabled {
-			errs = append(errs, errors.New("over_temperature.enabled: false: want true beside temperature_rise: it watches the thermometer of both"))
-		}
 	}
 	if r := &l.MeterImplausible; r.Enabled {
 		rule("meter_implausible", &r.Rule, free)

@@ -711,11 +711,6 @@ func TestSwappedLimits(t *testing.T) {
 	if l.Validate() == nil {
 		t.Error("heating and cooling: no fault")
 	}
-	l = limits()
-	l.OverTemperature.Enabled = false
-	if err := l.Validate(); err == nil || !strings.Contains(err.Error(), "beside temperature_rise") {
-		t.Errorf("temperature_rise without over_temperature: %v", err)
-	}
 }
 
 func TestCauses(t *testing.T) {

@@ -362,7 +362,7 @@ outlets:
   - {number: 1, profile: outlet-5a, meter: {chip: ade7953, bus: b, channel: a}, thermometer: {chip: tmp102, bus: b}, relay: {name: k, pin: 0}}
   - {number: 2, profile: outlet-5a, meter: {chip: ade7953, bus: b, channel: b}, thermometer: {chip: tmp102, bus: b, address: 0x49}, relay: {name: k, pin: 1}}
   - {number: 3, profile: outlet-5a, meter: {chip: max34451, bus: b, volts_channel: 0, amps_channel: 1}, thermometer: {chip: tmp102, bus: b, address: 0x4A}, relay: {name: k, pin: 2}}
-  - {number: 4, profile: outlet-5a, meter: {chip: ina3221, mux: m, port: 0, channel: 2, shunt_ohms: 0.01}, thermometer: {chip: tmp102, bus: b, address: 0x4B}, relay: {name: k, pin: 3}}
+  - {number: 4, profile: direct-5a, meter: {chip: ina3221, mux: m, port: 0, channel: 2, shunt_ohms: 0.01}, thermometer: {chip: tmp102, bus: b, address: 0x4B}, relay: {name: k, pin: 3}}
 `))
 	if err != nil {
 		t.Fatal(err)
