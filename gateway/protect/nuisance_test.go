@@ -48,7 +48,7 @@ func (b *bench) play(d, every, phase time.Duration, amps func(ms int) float64) (
 // carried its rating for ever.
 func TestArcsOfNineHalfCycles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		every := rapid.SampledFrom([]time.Duration{20, 25, 50, 100, 110, 200}).Draw(t, "every_ms") * time.Millisecond
+		every := time.Duration(rapid.SampledFrom([]int{20, 25, 50, 100, 110, 200}).Draw(t, "every_ms")) * time.Millisecond
 		phase := time.Duration(rapid.IntRange(0, int(every/time.Millisecond)-1).Draw(t, "phase_ms")) * time.Millisecond
 		times := rapid.Float64Range(1, 4.1).Draw(t, "times")
 		disturbed := map[int]bool{} // half-cycles of the second
@@ -85,7 +85,7 @@ func TestArcsOfNineHalfCycles(t *testing.T) {
 // may take a surge for a current that flows.
 func TestInrushNeverTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		every := rapid.SampledFrom([]time.Duration{20, 25, 50, 100, 110, 200}).Draw(t, "every_ms") * time.Millisecond
+		every := time.Duration(rapid.SampledFrom([]int{20, 25, 50, 100, 110, 200}).Draw(t, "every_ms")) * time.Millisecond
 		phase := time.Duration(rapid.IntRange(0, int(every/time.Millisecond)-1).Draw(t, "phase_ms")) * time.Millisecond
 		peak := rapid.Float64Range(0, 60).Draw(t, "peak")
 		tau := rapid.Float64Range(1, 10).Draw(t, "tau_ms")
@@ -113,7 +113,7 @@ func TestInrushNeverTrips(t *testing.T) {
 // 100 ms and two periods.
 func TestShortCircuitTripsAtAnyRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		every := rapid.SampledFrom([]time.Duration{20, 50, 100, 200, 500, 1000}).Draw(t, "every_ms") * time.Millisecond
+		every := time.Duration(rapid.SampledFrom([]int{20, 50, 100, 200, 500, 1000}).Draw(t, "every_ms")) * time.Millisecond
 		phase := time.Duration(rapid.IntRange(0, int(every/time.Millisecond)-1).Draw(t, "phase_ms")) * time.Millisecond
 		times := rapid.Float64Range(3.01, 20).Draw(t, "times")
 		b := newBench(limits(), 0, 0)

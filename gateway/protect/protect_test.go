@@ -180,7 +180,7 @@ func TestIntermittentLoad(t *testing.T) {
 			var peak float64
 			for b.now.Sub(start()) < time.Hour {
 				amps := 0.0
-				if (b.now.Add(every).Sub(start()))%(tt.on+tt.off) < tt.on {
+				if b.now.Add(every).Sub(start())%(tt.on+tt.off) < tt.on {
 					amps = 10 * tt.times
 				}
 				v := b.sample(every, amps)

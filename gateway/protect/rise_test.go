@@ -42,7 +42,7 @@ func (b *bench) run(d time.Duration, celsius func(s float64) float64) time.Durat
 }
 
 func TestTemperatureRise(t *testing.T) {
-	noise := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // noise of a test
+	noise := rand.New(rand.NewPCG(1, 2))
 	tests := map[string]struct {
 		celsius   func(s float64) float64
 		low, high time.Duration // when it trips; negative: never

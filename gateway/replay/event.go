@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
-	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/recording"
 )
 
@@ -87,23 +86,19 @@ type Summary struct {
 // notJudged lists what this replay says nothing about.
 func notJudged(o *Options) []string {
 	list := []string{}
-	judged := protect.All()
 	if o.Charge == nil {
 		list = append(list, "full_charge")
 		for _, c := range judgesCurve() {
 			list = append(list, string(c))
 		}
 	}
-	for _, c := range [...]shedguard.Cause{shedguard.CauseOvervoltage, shedguard.CauseUndervoltage} {
-		if !judged.Has(c) {
-			list = append(list, string(c))
-		}
-	}
 	if !o.MeterStale {
 		list = append(list, string(shedguard.CauseMeterStale))
 	}
-	// A recording has neither a thermometer nor a relay that could be looked at.
-	return append(list, string(shedguard.CauseOverTemperature), string(shedguard.CauseRelayWelded))
+	// A recording has no thermometer, no residual current, and no relay that
+	// could be looked at.
+	return append(list, string(shedguard.CauseOverTemperature), string(shedguard.CauseTemperatureRise),
+		string(shedguard.CauseResidualCurrent), string(shedguard.CauseRelayWelded))
 }
 
 // places drops the digits that come of adding, and keeps what was recorded.

@@ -76,6 +76,7 @@ const (
 	overShort
 	overPower
 	overSession
+	overVolts // above or under
 )
 
 // Player replays one recording. Not safe for concurrent use.
@@ -329,6 +330,7 @@ func (p *Player) flush(at time.Duration) {
 func (p *Player) read(r reading) {
 	if !p.held && !r.lost {
 		p.busy = r.at
+		p.supply(r.volts)
 		p.preroll(r.at)
 	}
 	if p.held {
@@ -357,7 +359,35 @@ func (p *Player) exceeds(r *reading) over {
 	if watts > p.settings.MaxWatts {
 		o |= overSession
 	}
+	if p.outside(r.volts) {
+		o |= overVolts
+	}
 	return o
+}
+
+// outside reports whether a voltage is outside the limits of the supply.
+func (p *Player) outside(volts float64) bool {
+	l, volts := &p.limits, math.Abs(volts)
+	return l.Overvoltage.Enabled && volts > l.Overvoltage.LimitVolts || l.Undervoltage.Enabled && volts < l.Undervoltage.LimitVolts
+}
+
+// supply looks at the first voltage: a recording of another supply than the
+// limits are for, such as one of the charger's output, is not judged for it.
+func (p *Player) supply(volts float64) {
+	if !p.outside(volts) {
+		return
+	}
+	for _, r := range [...]struct {
+		rule  *protect.Rule
+		cause shedguard.Cause
+	}{{&p.limits.Overvoltage.Rule, shedguard.CauseOvervoltage}, {&p.limits.Undervoltage.Rule, shedguard.CauseUndervoltage}} {
+		if r.rule.Enabled {
+			r.rule.Enabled = false
+			p.sum.NotJudged = append(p.sum.NotJudged, string(r.cause))
+		}
+	}
+	p.sum.Notes = append(p.sum.Notes, fmt.Sprintf(
+		"The recording begins at %.4g V, outside the limits of the voltage: it is of another supply, which is not judged.", volts))
 }
 
 // play steps the outlet from a reading to the next, which is over the limits of

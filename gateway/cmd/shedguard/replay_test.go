@@ -256,7 +256,7 @@ func TestReplayExitCodes(t *testing.T) {
 		"help":            {[]string{"--help"}, exitDone, "--profile", ""},
 		"no file":         {nil, exitUsage, "", "<file>"},
 		"absent":          {[]string{filepath.Join(dir, "none.csv")}, exitUsage, "", "no such file"},
-		"unknown profile": {[]string{good, "--profile", "outlet-1a"}, exitUsage, "", "want one of outlet-10a, outlet-16a, outlet-5a"},
+		"unknown profile": {[]string{good, "--profile", "outlet-1a"}, exitUsage, "", "want one of direct-5a, outlet-10a, outlet-16a, outlet-5a"},
 		"unknown format":  {[]string{good, "--format", "excel"}, exitUsage, "", "tasmota"},
 		"bad heat":        {[]string{good, "--heat", "2"}, exitUsage, "", "heat: 2: want 0 to below 1"},
 		"what-if faults": {
