@@ -242,6 +242,16 @@ func TestEachScenarioEndsAsTheFateTableSays(t *testing.T) {
 		"hot": {60 * time.Second, func(b *box, s *shedguard.ShedState) bool {
 			return tripped(3)(s) && alarmed(shedguard.CauseOverTemperature)(s) && !fed(b, 3)
 		}},
+		"rise": {20 * time.Second, func(b *box, s *shedguard.ShedState) bool {
+			return tripped(3)(s) && alarmed(shedguard.CauseTemperatureRise)(s) && !fed(b, 3)
+		}},
+		// Every outlet waits for the supply, and none needs a person.
+		"overvoltage": {10 * time.Second, func(b *box, s *shedguard.ShedState) bool {
+			return s.Outlets[2].State == shedguard.StateSuspended && alarmed(shedguard.CauseOvervoltage)(s) && !fed(b, 1) && !fed(b, 3) && len(s.Outlets[2].Latched) == 0
+		}},
+		"undervoltage": {15 * time.Second, func(b *box, s *shedguard.ShedState) bool {
+			return s.Outlets[2].State == shedguard.StateSuspended && alarmed(shedguard.CauseUndervoltage)(s) && !fed(b, 1) && !fed(b, 3) && len(s.Outlets[2].Latched) == 0
+		}},
 		"welded": {25 * time.Second, func(b *box, s *shedguard.ShedState) bool {
 			return alarmed(shedguard.CauseRelayWelded)(s) && s.Siren && fed(b, 3)
 		}},
@@ -262,6 +272,9 @@ func TestEachScenarioEndsAsTheFateTableSays(t *testing.T) {
 			b, _ := start(t, boxOptions{scenario: name})
 			b.await(t, 40*time.Second, "outlet 3 fed", func(s *shedguard.ShedState) bool { return s.Outlets[2].Closed || name == "quiet" })
 			b.await(t, 12*time.Second+tt.within, name, func(s *shedguard.ShedState) bool { return tt.done(b, s) })
+			if name == "overvoltage" {
+				b.await(t, 90*time.Second, "fed again by itself", func(s *shedguard.ShedState) bool { return s.Outlets[2].Closed && len(s.Alarms) == 0 })
+			}
 		})
 	}
 }

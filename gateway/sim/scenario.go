@@ -22,9 +22,15 @@ const (
 // out, as a person would who comes to look; a reset then finds a sound outlet.
 const removedAfter = 2 * time.Second
 
+// hotBefore is the temperature of a socket that was hot before, in °C.
+const hotBefore = 62.0
+
+// faultyMains is how long the supply is at fault.
+const faultyMains = 20 * time.Second
+
 // Scenarios lists the names that [NewScript] knows.
 func Scenarios() []string {
-	return []string{"quiet", "overload", "short", "hot", "welded", "meter-dead", "bus-hang", "demo"}
+	return []string{"quiet", "overload", "short", "hot", "rise", "welded", "overvoltage", "undervoltage", "meter-dead", "bus-hang", "demo"}
 }
 
 // NewScript is the script of a scenario: everyday charging in every outlet, and
@@ -60,7 +66,16 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 	case "short":
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, multiple(6))), nil
 	case "hot":
+		// A socket that was hot before: it comes to the limit of its temperature
+		// slower than to that of its rise.
+		return both(life(), warm(0.5*ratingAmps), once(func(s *Shed) { s.Warm(FaultOutlet, hotBefore) }),
+			fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 120) })), nil
+	case "rise":
 		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) })), nil
+	case "overvoltage": // a neutral that is lost, and found again
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(300) }), fault(faultAfter+faultyMains, FaultOutlet, func(s *Shed) { s.Mains(0) })), nil
+	case "undervoltage":
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(150) }), fault(faultAfter+faultyMains, FaultOutlet, func(s *Shed) { s.Mains(0) })), nil
 	case "welded":
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) {
 			s.Weld(FaultOutlet, true)
@@ -94,6 +109,17 @@ func both(scripts ...Script) Script {
 	return func(s *Shed, since time.Duration) {
 		for _, script := range scripts {
 			script(s, since)
+		}
+	}
+}
+
+// once does something as the shed is switched on.
+func once(do func(*Shed)) Script {
+	done := false
+	return func(s *Shed, _ time.Duration) {
+		if !done {
+			done = true
+			do(s)
 		}
 	}
 }

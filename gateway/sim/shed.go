@@ -66,6 +66,8 @@ type Shed struct {
 	mu      sync.Mutex
 	rng     *rand.Rand
 	since   time.Duration
+	mains   float64 // V before the cable; 0: as usual
+	at      float64 // V at the outlets in the last step
 	outlets [Outlets]socket
 	edge    time.Duration // when the enable line last changed
 	enable  gpio.Level
@@ -148,6 +150,7 @@ func (s *Shed) Step(dt time.Duration) {
 		coils = 0
 	}
 	volts := s.volts()
+	s.at = volts
 	for i := range s.outlets {
 		s.stepOutlet(&s.outlets[i], coils&(1<<i) != 0, volts, dt)
 	}
@@ -160,8 +163,12 @@ func (s *Shed) volts() float64 {
 	for i := range s.outlets {
 		amps += s.outlets[i].last.Amps
 	}
+	mains := s.mains
+	if mains == 0 {
+		mains = mainsVolts
+	}
 	drift := 3 * math.Sin(2*math.Pi*s.since.Hours()/24)
-	return mainsVolts + drift - feederOhms*amps + 0.15*s.rng.NormFloat64()
+	return mains + drift - feederOhms*amps + 0.15*s.rng.NormFloat64()
 }
 
 func (s *Shed) stepOutlet(o *socket, closed bool, volts float64, dt time.Duration) {
@@ -222,6 +229,25 @@ func (s *Shed) Weld(outlet int, welded bool) {
 // Heat makes a bad contact that warms the socket by kelvin at rest while fed.
 func (s *Shed) Heat(outlet int, kelvin float64) {
 	s.with(outlet, func(o *socket) { o.heater = kelvin })
+}
+
+// Warm sets the temperature of a socket, as of one that was hot before.
+func (s *Shed) Warm(outlet int, celsius float64) {
+	s.with(outlet, func(o *socket) { o.temp = celsius })
+}
+
+// Mains sets the voltage of the supply; 0 is as usual.
+func (s *Shed) Mains(volts float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mains = volts
+}
+
+// Volts is the voltage at the outlets.
+func (s *Shed) Volts() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.at
 }
 
 // CutMeter takes an outlet's meter off the bus, or joins it again.
