@@ -122,9 +122,10 @@ func line(n ast.Node) int {
 // by several trees in order of precedence: what the user wrote comes first, the
 // shipped files stand behind it.
 type decoder struct {
-	base   fs.FS // the folders that a base tag names
-	keep   bool  // what no layer says stays as it is, and is no fault
-	faults Faults
+	base    fs.FS // the folders that a base tag names
+	keep    bool  // what no layer says stays as it is, and is no fault
+	faults  Faults
+	partial int // structures being decoded one of whose layers is unreadable
 }
 
 // layer is one of the trees. Faults of a shipped file carry no line, since it
@@ -233,11 +234,15 @@ func (d *decoder) structure(path string, v reflect.Value, layers []layer) {
 			partial = partial || !ok
 		}
 	}
+	if partial {
+		d.partial++
+		defer func() { d.partial-- }()
+	}
 	for _, f := range fields {
 		switch l := values[f.name]; {
 		case len(l) > 0:
 			d.value(join(path, f.name), v.FieldByIndex(f.index), f, l)
-		case !f.optional && !partial && !d.keep:
+		case !f.optional && d.partial == 0 && !d.keep:
 			at := layer{nil, true}
 			if len(layers) > 0 {
 				at = layers[0]

@@ -309,7 +309,7 @@ func (o *Outlet) ChargeSettings() *charge.Settings {
 func (c *checker) rules(at string, o *Outlet) {
 	clean := func(prefix string) bool {
 		return !slices.ContainsFunc(c.found, func(f *Fault) bool {
-			return strings.HasPrefix(f.Path, prefix) || f.Path == at+".profile" || f.Path == at+".rating_amps"
+			return strings.HasPrefix(f.Path, prefix) || f.Path == at+".profile" || f.Path == at+".battery" || f.Path == at+".rating_amps"
 		})
 	}
 	if clean(at + ".limits") {
