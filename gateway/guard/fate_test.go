@@ -262,6 +262,7 @@ const (
 
 func fates() map[string]fate {
 	stale := []shedguard.Cause{shedguard.CauseMeterStale}
+	nonsense := []shedguard.Cause{shedguard.CauseMeterImplausible}
 	return map[string]fate{
 		"nack": {
 			inject: func(e *edge, _ sim.Wiring) { e.Bus.NACK(sim.FirstMeter, true) },
@@ -286,7 +287,7 @@ func fates() map[string]fate {
 		"frozen_registers": {
 			inject: func(_ *edge, w sim.Wiring) { w.Meter.Freeze(true) },
 			heal:   func(_ *edge, w sim.Wiring) { w.Meter.Freeze(false) },
-			causes: stale, opens: true, within: 9 * time.Second, quality: shedguard.QualityFault,
+			causes: nonsense, opens: true, within: 9 * time.Second, quality: shedguard.QualityFault,
 		},
 		"frozen_at_rest": {
 			inject: func(e *edge, w sim.Wiring) {
@@ -300,7 +301,7 @@ func fates() map[string]fate {
 				e.Plug(faulty, charger())
 				w.Meter.Freeze(false)
 			},
-			causes: stale, opens: true, within: 20 * time.Second, quality: shedguard.QualityFault,
+			causes: nonsense, opens: true, within: 20 * time.Second, quality: shedguard.QualityFault,
 		},
 		"bit_flip": { // the topmost bit of the current, once: a short circuit of one conversion
 			inject: func(_ *edge, w sim.Wiring) { w.MeterWire.Flip([]byte{0, 0, 0, 0xE0}, 1) },
