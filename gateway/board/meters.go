@@ -54,17 +54,23 @@ func (b *batch) take(place int, sense func() error) error {
 }
 
 // limit is the current at which a chip pulls its alert pin by itself, none where
-// the configuration leaves that out. The calibration tells what the chip then
-// measures.
+// the configuration leaves that out.
 func limit(o *config.Outlet) physic.ElectricCurrent {
 	if !o.Meter.Alert {
 		return 0
 	}
-	return current((o.AlertAmps() - o.Meter.Amps.Offset) / o.Meter.Amps.Gain)
+	return longest(o)
 }
 
-// longest is the largest current that a chip must tell from a larger one.
-func longest(o *config.Outlet) physic.ElectricCurrent { return current(o.AlertAmps()) }
+// longest is the largest current that a chip must tell from a larger one: that of
+// a short circuit, as the chip shows it before calibration. A calibration that was
+// made after the configuration was checked may take it past the range by a little.
+func longest(o *config.Outlet) physic.ElectricCurrent { return shown(o, o.AlertAmps()) }
+
+func shown(o *config.Outlet, amps float64) physic.ElectricCurrent {
+	const least = 1e-3 // A; an offset may be larger than the current
+	return current(max(least, min(o.Meter.Shown(amps), 0.999*o.Meter.Reach())))
+}
 
 func current(amps float64) physic.ElectricCurrent {
 	return physic.ElectricCurrent(math.Round(amps * float64(physic.Ampere)))
@@ -129,7 +135,7 @@ func newADE7953(bus i2c.Bus, outlets []*config.Outlet) (sensor, error) {
 		if m.Alert {
 			// It compares the waveform: a sine of that current. The chip follows the
 			// gain of the trim by itself, not the offset.
-			peak := math.Sqrt2 * (o.AlertAmps() - m.Amps.Offset)
+			peak := math.Sqrt2 * float64(longest(o)) / float64(physic.Ampere) * m.Amps.Gain
 			if opts.Limits.PeakAmps == 0 || current(peak) < opts.Limits.PeakAmps {
 				opts.Limits.PeakAmps = current(peak)
 			}
@@ -382,7 +388,7 @@ func newINA3221(bus i2c.Bus, outlets []*config.Outlet) (sensor, error) {
 		channel[i] = int(m.Channel[0] - '1')
 		c := ina3221.Channel{Shunt: shunt(m), Critical: limit(o)}
 		if m.Alert && o.Limits.Overcurrent.Enabled {
-			c.Warning = current((o.Limits.Overcurrent.PickUp*o.RatingAmps - m.Amps.Offset) / m.Amps.Gain)
+			c.Warning = shown(o, o.Limits.Overcurrent.PickUp*o.RatingAmps)
 		}
 		opts.Channels[channel[i]] = c
 		alert = alert || m.Alert

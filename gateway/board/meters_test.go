@@ -11,6 +11,7 @@ import (
 
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/physic"
+	"pgregory.net/rapid"
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/drivers/sim"
@@ -582,4 +583,53 @@ outlets:
 			t.Errorf("a reading was %s old", oldest)
 		}
 	})
+}
+
+// TestWhatConfigAcceptsTheDriversTake: no shunt, gain, calibration or rating that
+// the configuration lets through is refused by the driver, which nobody would
+// notice before the outlet stays open.
+func TestWhatConfigAcceptsTheDriversTake(t *testing.T) {
+	t.Parallel()
+	accepted, refused := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom([]string{"ade7953", "adm1272", "adm1275", "adm1276", "adm1278", "ina219", "ina226", "ina228", "ina3221", "max34451"}).Draw(t, "chip")
+		r := rigs()[name]()
+		r.outlets = r.outlets[:1]
+		channel := map[string]string{"ina3221": ", channel: 3"}[name]
+		shunt := math.Pow(10, rapid.Float64Range(-5, 0).Draw(t, "shunt"))
+		switch name {
+		case "ade7953":
+			r.outlets[0] = fmt.Sprintf("channel: a, amps_per_volt: %g, amps_pga: %d", math.Pow(10, rapid.Float64Range(-3, 6).Draw(t, "amps per volt")), rapid.SampledFrom([]int{1, 2, 4, 8, 16, 22}).Draw(t, "gain"))
+		case "max34451":
+		default:
+			r.outlets[0] = fmt.Sprintf("shunt_ohms: %.9f%s", shunt, channel)
+		}
+		more := ""
+		if !r.noAlert && rapid.Bool().Draw(t, "alert") {
+			more = ", alert: true"
+		}
+		if rapid.Bool().Draw(t, "calibrated") {
+			more += fmt.Sprintf(", amps: {gain: %g, offset: %g}", rapid.Float64Range(0.5, 2).Draw(t, "trim"), rapid.Float64Range(-50, 50).Draw(t, "offset"))
+		}
+		text := strings.Replace(r.text(400, 10, more), "profile: outlet-5a,", fmt.Sprintf("profile: outlet-5a, rating_amps: %g,", rapid.Float64Range(1, 63).Draw(t, "rating")), 1)
+		cfg, err := config.Parse([]byte(text))
+		if err != nil {
+			refused++
+			return
+		}
+		accepted++
+		bus := sim.NewBus("i2c-1", 400*physic.KiloHertz)
+		bus.Attach(uint16(r.address), r.model)
+		b, err := board.New(cfg, map[string]i2c.Bus{"main": bus}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got shedguard.Reading
+		if err := b.Polls()[0].Points[0].Meter.Read(&got); err != nil && !errors.Is(err, board.ErrSettling) {
+			t.Fatalf("%v of\n%s", err, text)
+		}
+	})
+	if accepted == 0 || refused == 0 {
+		t.Errorf("%d configurations accepted, %d refused: want some of both", accepted, refused)
+	}
 }

@@ -394,6 +394,8 @@ outlets:
 		"entries on one line":        {strings.Repeat("- ", 5000) + "\n", "nested too deeply"},
 		"too large":                  {small + "# " + strings.Repeat("x", 300<<10), "bytes: want at most 262144"},
 		"control characters":         {replace("shed: s1", `shed: "a\u001b[31m\nb"`), `shed: "a\x1b[31m\nb": want`},
+		"alert below a step":         {strings.Replace(metered("chip: ina3221, shunt_ohms: 0.00001, channel: 1, alert: true"), "number: 1,", "number: 1, rating_amps: 3,", 1), "outlets[0].meter.alert: true: want false: with this shunt and calibration the ina3221 cannot tell"},
+		"calibrated away":            {metered("chip: ina226, shunt_ohms: 0.004, amps: {gain: 0.5, offset: 0}"), "outlets[0].meter.shunt_ohms: 0.004: want at most 0.00273, so that the ina226 measures a short circuit of 15 A"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := config.Parse([]byte(tt.text))
@@ -540,6 +542,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(small))
 	for _, name := range []string{"gateway.yaml", "defaults.yaml", "profiles/outlet-5a.yaml"} {
 		f.Add(shipped(f, name))
+	}
+	for _, chip := range []string{"ade7953, channel: a", "ina3221, channel: 2, shunt_ohms: 0.01", "max34451, volts_channel: 0, amps_channel: 1", "ads1115", "ina228, shunt_ohms: 0.01, alert: true"} {
+		f.Add([]byte(strings.Replace(small, "acs37800", chip, 1)))
 	}
 	for _, s := range []string{"", "a", "a: &a [*a]", "? a\n: b", "!!binary a: b", "a: |\n  b", "---\n...\n---", "<<: *x", "outlets: {}", "outlets: [[[]]]", "a: {b: [", "\x00", "\xff\xfe"} {
 		f.Add([]byte(s))

@@ -22,6 +22,8 @@ type part struct {
 	key   string
 	// volts is the highest direct voltage it measures; 0 where a divider decides.
 	volts float64
+	// step is the least limit in A; in V across the shunt where there is one.
+	step float64
 	// bits on the bus for reading that many outlets once.
 	bits func(outlets, alerts int) int
 }
@@ -48,6 +50,7 @@ const (
 
 const (
 	sampling = "ads1115"
+	warns    = "ina3221" // of an overcurrent as well
 	energy   = "ade7953"
 	pages    = "max34451"
 )
@@ -61,6 +64,7 @@ func parts() map[string]*part {
 		return &part{
 			volts: volts,
 			low:   low, high: high, needs: []string{"shunt_ohms"}, alert: alert, reach: shunt(millivolts), key: "shunt_ohms",
+			step: 50e-6,
 			bits: func(_, alerts int) int { return bits + alerts*wordBits },
 		}
 	}
@@ -73,7 +77,7 @@ func parts() map[string]*part {
 	acs.reach = func(m *Meter) float64 { return 1.1 * float64(m.RangeAmps) } // it clips at 1.19 x range
 	acs.bits = func(int, int) int { return 3 * fourBits }
 	ade := &part{low: 0x38, high: 0x38, needs: []string{"channel", "divider", "amps_per_volt", "volts_pga", "amps_pga"}, may: []string{"reversed", "residual"}}
-	ade.channels, ade.alert, ade.key = []string{"a", "b"}, true, "amps_pga"
+	ade.channels, ade.alert, ade.key, ade.step = []string{"a", "b"}, true, "amps_pga", 0.1
 	ade.reach = func(m *Meter) float64 { return 0.5 / math.Sqrt2 / float64(m.AmpsPGA) * m.AmpsPerVolt }
 	ade.bits = func(outlets, alerts int) int {
 		return 2*adeBits + adeHalf + outlets*(4*adeBits+adeHalf) + min(alerts, 1)*2*adeBits
@@ -85,10 +89,10 @@ func parts() map[string]*part {
 	ads.reach = func(m *Meter) float64 { // around half the supply
 		return float64(min(m.SupplyMV/2, m.AmpsRangeMV)) / 1000 / math.Sqrt2 * m.AmpsPerVolt
 	}
-	ina3221 := direct(0x40, 0x43, 26, 163.8, true, 0)
+	ina3221 := direct(0x40, 0x43, 26, 163.7, true, 0)
 	ina3221.needs, ina3221.channels = append(ina3221.needs, "channel"), []string{"1", "2", "3"}
 	ina3221.bits = func(outlets, alerts int) int { return (2*outlets + 1 + min(alerts, 1)) * wordBits }
-	maxim := &part{low: 0x08, high: 0x77, needs: []string{"volts_channel", "amps_channel"}, alert: true, key: "amps_channel"}
+	maxim := &part{low: 0x08, high: 0x77, needs: []string{"volts_channel", "amps_channel"}, alert: true, key: "amps_channel", step: 0.02}
 	maxim.channels = []string{} // its two channels are checked apart
 	maxim.reach = func(*Meter) float64 { return 327 }
 	maxim.bits = func(outlets, alerts int) int {
@@ -103,8 +107,8 @@ func parts() map[string]*part {
 		"adm1278":  hotSwap(20, 25.3, wordBits),
 		sampling:   ads,
 		"ina219":   direct(0x40, 0x4F, 26, 320, false, 3*wordBits),
-		"ina226":   direct(0x40, 0x4F, 36, 81.92, true, 3*wordBits),
-		"ina228":   direct(0x40, 0x4F, 85, 163.84, true, 2*threeBits+wordBits),
+		"ina226":   direct(0x40, 0x4F, 36, 81.91, true, 3*wordBits),
+		"ina228":   direct(0x40, 0x4F, 85, 163.8, true, 2*threeBits+wordBits),
 		"ina3221":  ina3221,
 		pages:      maxim,
 	}
@@ -115,6 +119,18 @@ func serves(chip string) bool {
 	p := parts()[chip]
 	return p != nil && p.channels != nil
 }
+
+// Reach is the RMS or direct current in A at the end of the meter's range, before
+// calibration.
+func (m *Meter) Reach() float64 {
+	if p := parts()[m.Chip]; p != nil {
+		return p.reach(m)
+	}
+	return 0
+}
+
+// Shown is what the meter shows of a current before calibration.
+func (m *Meter) Shown(amps float64) float64 { return (amps - m.Amps.Offset) / m.Amps.Gain }
 
 // AlertAmps is the current at which a short circuit begins, and at which the
 // meter's own limit is programmed where there is one.
@@ -203,15 +219,19 @@ func (c *checker) reach(at string, o *Outlet) {
 		return // a fault of its own
 	}
 	short := &o.Limits.ShortCircuit
-	if amps := p.reach(m); short.Enabled && amps > 0 && !math.IsInf(amps, 0) && o.RatingAmps > 0 && o.AlertAmps() > amps {
+	if m.Amps.Gain == 0 || o.RatingAmps <= 0 {
+		return // faults of their own
+	}
+	need := m.Shown(o.AlertAmps())
+	if amps := p.reach(m); short.Enabled && amps > 0 && !math.IsInf(amps, 0) && need > amps {
 		value, want := strconv.Itoa(m.RangeAmps), "a range that can measure"
 		switch p.key {
 		case "shunt_ohms":
-			value, want = strconv.FormatFloat(m.ShuntOhms, 'g', -1, 64), fmt.Sprintf("at most %.3g, so that the %s measures", m.ShuntOhms*amps/o.AlertAmps(), m.Chip)
+			value, want = strconv.FormatFloat(m.ShuntOhms, 'g', -1, 64), fmt.Sprintf("at most %.3g, so that the %s measures", m.ShuntOhms*amps/need, m.Chip)
 		case "amps_pga":
 			value, want = strconv.Itoa(m.AmpsPGA), fmt.Sprintf("a gain at which the %s measures", m.Chip)
 		case "amps_per_volt":
-			value, want = strconv.FormatFloat(m.AmpsPerVolt, 'g', -1, 64), fmt.Sprintf("at least %.3g, so that the %s measures", m.AmpsPerVolt*o.AlertAmps()/amps, m.Chip)
+			value, want = strconv.FormatFloat(m.AmpsPerVolt, 'g', -1, 64), fmt.Sprintf("at least %.3g, so that the %s measures", m.AmpsPerVolt*need/amps, m.Chip)
 		case "amps_channel":
 			value, want = strconv.Itoa(*m.AmpsChannel), fmt.Sprintf("a meter other than the %s for", m.Chip)
 		}
@@ -244,8 +264,27 @@ func (c *checker) reach(at string, o *Outlet) {
 	case m.Alert && !short.Enabled:
 		c.fault(at+".meter.alert", "true", "false where limits.short_circuit is not enabled: its limit is programmed from it")
 	}
+	if m.Alert && short.Enabled {
+		c.alert(at, o, p)
+	}
 	if m.Every != 0 && m.Chip == sampling && o.Limits.MeterStale.Enabled && 2*m.Every > o.Limits.MeterStale.Limit {
 		c.fault(at+".meter.every", m.Every.String(), fmt.Sprintf("at most half of limits.meter_stale.limit, %s", o.Limits.MeterStale.Limit))
+	}
+}
+
+// alert checks that the limits are at least a step of the chip.
+func (c *checker) alert(at string, o *Outlet, p *part) {
+	m := &o.Meter
+	lowest := o.AlertAmps()
+	if pick := &o.Limits.Overcurrent; m.Chip == warns && pick.Enabled {
+		lowest = min(lowest, pick.PickUp*o.RatingAmps)
+	}
+	step := p.step
+	if p.key == "shunt_ohms" {
+		step /= m.ShuntOhms
+	}
+	if m.Shown(lowest) < step {
+		c.fault(at+".meter.alert", "true", fmt.Sprintf("false: with this shunt and calibration the %s cannot tell %.3g A from none", m.Chip, lowest))
 	}
 }
 
