@@ -47,7 +47,7 @@ func (w *aviWriter) add(f Frame) error {
 			return err
 		}
 	}
-	chunk := binary.LittleEndian.AppendUint32([]byte("00dc"), uint32(len(f.JPEG))) //nolint:gosec // a picture
+	chunk := binary.LittleEndian.AppendUint32([]byte("00dc"), uint32(len(f.JPEG)))
 	chunk = append(chunk, f.JPEG...)
 	if len(f.JPEG)&1 != 0 {
 		chunk = append(chunk, 0)
@@ -56,7 +56,7 @@ func (w *aviWriter) add(f Frame) error {
 		return err
 	}
 	// Offsets count from the word "movi".
-	w.index = append(w.index, entry{uint32(w.size - headerBytes + 4), uint32(len(f.JPEG))}) //nolint:gosec // bounded by the store
+	w.index = append(w.index, entry{uint32(w.size - headerBytes + 4), uint32(len(f.JPEG))})
 	w.size += int64(len(chunk))
 	w.last, w.largest = f.At, max(w.largest, len(f.JPEG))
 	return nil
@@ -67,7 +67,7 @@ func (w *aviWriter) close() error {
 	if len(w.index) == 0 {
 		return errors.New("no frame")
 	}
-	idx := binary.LittleEndian.AppendUint32([]byte("idx1"), uint32(16*len(w.index))) //nolint:gosec // bounded by the store
+	idx := binary.LittleEndian.AppendUint32([]byte("idx1"), uint32(16*len(w.index)))
 	for _, e := range w.index {
 		idx = append(idx, "00dc"...)
 		idx = binary.LittleEndian.AppendUint32(idx, 0x10) // each one is a key frame
@@ -84,10 +84,10 @@ func (w *aviWriter) close() error {
 }
 
 func (w *aviWriter) header() error {
-	n := uint32(len(w.index)) //nolint:gosec // bounded by the store
+	n := uint32(len(w.index))
 	micros := uint32(200_000)
 	if n > 1 {
-		micros = uint32(max(w.last.Sub(w.first).Microseconds()/int64(n-1), 1)) //nolint:gosec // at most the length of a clip
+		micros = uint32(max(w.last.Sub(w.first).Microseconds()/int64(n-1), 1))
 	}
 	var b []byte
 	word := func(vs ...uint32) {
@@ -100,8 +100,8 @@ func (w *aviWriter) header() error {
 		word(size)
 		b = append(b, list...)
 	}
-	width, height, largest := uint32(w.width), uint32(w.height), uint32(w.largest) //nolint:gosec // of a decoded picture
-	begin("RIFF", uint32(w.total()-8), "AVI ")                                     //nolint:gosec // bounded by the store
+	width, height, largest := uint32(w.width), uint32(w.height), uint32(w.largest)
+	begin("RIFF", uint32(w.total()-8), "AVI ")
 	begin("LIST", 4+8+56+12+8+56+8+40, "hdrl")
 	begin("avih", 56, "")
 	word(micros, largest*1_000_000/max(micros, 1), 0, 0x10 /* has an index */, n, 0, 1, largest, width, height, 0, 0, 0, 0)
@@ -113,7 +113,7 @@ func (w *aviWriter) header() error {
 	word(40, width, height, 24<<16|1)
 	b = append(b, "MJPG"...)
 	word(width*height*3, 0, 0, 0, 0)
-	begin("LIST", uint32(w.size-headerBytes+4), "movi") //nolint:gosec // bounded by the store
+	begin("LIST", uint32(w.size-headerBytes+4), "movi")
 	if len(b) != headerBytes {
 		return fmt.Errorf("header of %d bytes", len(b))
 	}

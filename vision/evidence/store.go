@@ -67,7 +67,7 @@ func Open(dir string, l Limits) (*Store, error) {
 	return &Store{dir: dir, limits: l}, nil
 }
 
-var nameable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`) //nolint:gochecknoglobals // compiled once
+var nameable = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
 
 // path is where a file of an incident lies: its name sorts by time.
 func (s *Store) path(camera, id, ending string, at time.Time) (string, error) {

@@ -1,0 +1,335 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/confirm"
+	"github.com/shedguard/shedguard/vision/evidence"
+	"github.com/shedguard/shedguard/vision/health"
+	"github.com/shedguard/shedguard/vision/report"
+)
+
+// camera is one camera and what is known of it.
+type camera struct {
+	Camera
+	every   time.Duration
+	watch   *confirm.Watch
+	check   *health.Check
+	path    string // of the background
+	arrived chan struct{}
+
+	mu      sync.Mutex // guards what capture and judge share
+	newest  Picture
+	at      time.Time // of newest
+	seen    time.Time // of the last frame that came; of the start before
+	trouble string    // why none comes
+	calling time.Time // since when a call of the source runs; zero: none
+
+	// Of the goroutine that judges.
+	next      time.Time // due
+	looked    time.Time // when it last had its turn
+	grey      [health.Size]uint8
+	judged    [health.Size]uint8 // of the last frame that the model saw
+	judgedAt  time.Time
+	fault     health.Fault
+	wasMoved  bool
+	ring      *evidence.Ring
+	incidents map[uint64]*incident
+	stat      stat
+}
+
+// stat is what a health line says.
+type stat struct {
+	since        time.Time
+	frames, cost int
+	spent        time.Duration
+	peak         vision.Scores
+	fps, judgeMS float64
+}
+
+// incident is a sight and the evidence about it.
+type incident struct {
+	id    string
+	since time.Time
+	told  time.Time
+	shots int
+	clip  *evidence.Clip
+	begun time.Time
+	last  confirm.Sight
+	seen  bool // in this frame
+	gone  bool // it was said; its clip may go on
+}
+
+func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
+	s := w.opts.Settings.Confirm
+	s.Learn = cfg.Learn
+	cols, rows := w.opts.Grid()
+	watch, err := confirm.New(s, confirm.Regions{Include: cfg.Include, Exclude: cfg.Exclude}, cols, rows)
+	if err != nil {
+		return nil, err
+	}
+	check, err := health.New(w.opts.Settings.Health)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	c := &camera{
+		Camera: *cfg, every: time.Duration(float64(time.Second) / cfg.FPS), watch: watch, check: check,
+		path: filepath.Join(w.opts.Config.StateDir, cfg.Name+".background"), seen: now, next: now,
+		ring:      evidence.NewRing(w.opts.Settings.Before, 24<<20),
+		incidents: make(map[uint64]*incident), stat: stat{since: now},
+	}
+	if len(w.cameras) > 0 {
+		c.arrived = w.cameras[0].arrived
+	} else {
+		c.arrived = make(chan struct{}, 1)
+	}
+	kept, err := os.ReadFile(c.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err == nil {
+		err = watch.Restore(kept)
+	}
+	if err != nil {
+		aside := c.path + ".corrupt-" + now.UTC().Format("20060102T150405")
+		w.opts.Log.Warn("background set aside, the camera learns anew", "camera", c.Name, "err", err, "aside", aside)
+		if err := os.Rename(c.path, aside); err != nil {
+			w.opts.Log.Warn("background cannot be set aside", "camera", c.Name, "err", err)
+		}
+	}
+	return c, nil
+}
+
+// save writes the background, whole or not at all.
+func (c *camera) save() error {
+	tmp := c.path + ".part"
+	if err := os.WriteFile(tmp, c.watch.Save(), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, c.path)
+}
+
+// capture keeps the newest frame of a camera until ctx ends.
+func (w *Worker) capture(ctx context.Context, c *camera) {
+	wait := time.Second
+	for ctx.Err() == nil {
+		got, err := w.stream(ctx, c)
+		if ctx.Err() != nil {
+			break
+		}
+		if got {
+			wait = time.Second
+		}
+		if c.fail(err) {
+			w.opts.Log.Warn("camera gives no frames", "camera", c.Name, "url", Redact(c.URL), "err", err, "retry_in", wait)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, 15*time.Second)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.newest != nil {
+		_ = c.newest.Close()
+		c.newest = nil
+	}
+}
+
+// stream opens a camera and takes its frames until it fails.
+func (w *Worker) stream(ctx context.Context, c *camera) (got bool, err error) {
+	c.enter()
+	src, err := w.opts.Open(ctx, c.URL)
+	c.leave()
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		c.enter()
+		err = errors.Join(err, src.Close())
+		c.leave()
+	}()
+	for ctx.Err() == nil {
+		c.enter()
+		p, err := src.Next(ctx)
+		c.leave()
+		if err != nil {
+			return got, err
+		}
+		if c.put(p, time.Now()) {
+			w.opts.Log.Info("camera gives frames", "camera", c.Name, "url", Redact(c.URL))
+		}
+		got = true
+	}
+	return got, nil
+}
+
+// enter and leave mark a call that may never return.
+func (c *camera) enter() {
+	c.mu.Lock()
+	c.calling = time.Now()
+	c.mu.Unlock()
+}
+
+func (c *camera) leave() {
+	c.mu.Lock()
+	c.calling = time.Time{}
+	c.mu.Unlock()
+}
+
+func (c *camera) inCall() (since time.Time, busy bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calling, !c.calling.IsZero()
+}
+
+// put makes p the newest frame. It reports whether frames come again.
+func (c *camera) put(p Picture, at time.Time) (again bool) {
+	c.mu.Lock()
+	if c.newest != nil {
+		_ = c.newest.Close()
+	}
+	again = c.trouble != ""
+	c.newest, c.at, c.seen, c.trouble = p, at, at, ""
+	c.mu.Unlock()
+	select {
+	case c.arrived <- struct{}{}:
+	default:
+	}
+	return again
+}
+
+// fail notes why there are no frames, and reports whether that is news.
+func (c *camera) fail(err error) bool {
+	text := "the stream ended"
+	if err != nil {
+		text = err.Error()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	news := text != c.trouble
+	c.trouble = text
+	return news
+}
+
+// due is when the camera's next frame is to be judged, if it has one.
+func (c *camera) due() (time.Time, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.next, c.newest != nil
+}
+
+// take takes the newest frame away.
+func (c *camera) take() (Picture, time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.newest
+	c.newest = nil
+	return p, c.at
+}
+
+// look judges the newest frame of a camera.
+func (w *Worker) look(c *camera, now time.Time) (err error) {
+	p, at := c.take()
+	c.looked = now
+	c.next = c.next.Add(c.every)
+	if c.next.Before(now) { // not on the old grid when late
+		c.next = now.Add(c.every)
+	}
+	if p == nil {
+		return nil
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := p.Grey(c.grey[:], health.Width, health.Height); err != nil {
+		return fmt.Errorf("camera %s: %w", c.Name, err)
+	}
+	if c.fault, err = c.check.Next(c.grey[:], at); err != nil {
+		return fmt.Errorf("camera %s: %w", c.Name, err)
+	}
+	if moved := c.fault == health.Moved; moved != c.wasMoved {
+		if c.wasMoved = moved; moved {
+			w.opts.Log.Warn("camera was moved, it learns anew", "camera", c.Name)
+			c.watch.Forget()
+		}
+	}
+	c.stat.frames++
+	var sights []confirm.Sight
+	if c.worthwhile(at, w.opts.Settings.Idle) {
+		began := time.Now()
+		sight, err := w.opts.Detector.See(p)
+		if err != nil {
+			return fmt.Errorf("camera %s: %w", c.Name, err)
+		}
+		c.stat.cost++
+		c.stat.spent += time.Since(began)
+		c.stat.peak.Flame, c.stat.peak.Smoke = max(c.stat.peak.Flame, sight.Flame), max(c.stat.peak.Smoke, sight.Smoke)
+		sights, err = c.watch.Next(&confirm.Frame{At: at, Scores: sight.Scores, Heat: sight.Heat, Grey: c.grey[:], GreyW: health.Width, GreyH: health.Height})
+		if err != nil {
+			return fmt.Errorf("camera %s: %w", c.Name, err)
+		}
+		c.judged, c.judgedAt = c.grey, at
+	} else {
+		c.watch.Calm(at)
+	}
+	return w.tell(c, p, sights, at)
+}
+
+// worthwhile reports whether the model is to see a frame: something is followed,
+// the picture has changed, or it was long ago.
+func (c *camera) worthwhile(at time.Time, idle time.Duration) bool {
+	if c.judgedAt.IsZero() || c.watch.Tracking() || at.Sub(c.judgedAt) >= idle {
+		return true
+	}
+	return changed(&c.grey, &c.judged)
+}
+
+// changed reports whether a part of the picture differs from the last one that was
+// judged: a fifth of a percent of its pixels, by more than a sensor's noise. A
+// flame of a hundredth of the picture's width changes more than that within a
+// second.
+func changed(a, b *[health.Size]uint8) bool {
+	n := 0
+	for i := range a {
+		if d := int(a[i]) - int(b[i]); d > 8 || d < -8 {
+			if n++; n > health.Size/500 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// say writes the camera's health.
+func (w *Worker) say(c *camera, now time.Time) error {
+	s := &c.stat
+	if d := now.Sub(s.since); d >= 5*time.Second { // rates of the last seconds
+		s.fps = float64(s.frames) / d.Seconds()
+		s.judgeMS = 0
+		if s.cost > 0 {
+			s.judgeMS = s.spent.Seconds() * 1000 / float64(s.cost)
+		}
+		s.since, s.frames, s.cost, s.spent = now, 0, 0, 0
+	}
+	c.mu.Lock()
+	age, trouble := now.Sub(c.seen), c.trouble
+	c.mu.Unlock()
+	h := &report.Health{
+		Camera: c.Name, FrameAgeMS: max(age.Milliseconds(), 0), FPS: s.fps, Fault: string(c.fault), Error: trouble,
+		Flame: s.peak.Flame, Smoke: s.peak.Smoke, JudgeMS: s.judgeMS, Shadow: c.watch.Shadow(), LearnedS: int64(c.watch.Learned().Seconds()),
+	}
+	if p, ok := c.watch.Proposal(); ok {
+		h.Proposal = &p
+	}
+	s.peak = vision.Scores{}
+	return w.out.Write(report.Line{Health: h})
+}

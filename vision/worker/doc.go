@@ -1,0 +1,25 @@
+// Package worker watches cameras: the loop of shedguard-vision run, in pure Go.
+//
+// # Model
+//
+// For every camera one goroutine takes frames as they come and keeps the newest
+// only: a camera that is slow or gone delays nobody, and nobody is shown what
+// happened seconds ago. One goroutine judges: of the cameras that are due it takes
+// the one that has waited longest, so that several share one processor fairly. A
+// frame is looked at for the camera's health (vision/health), and goes to the model
+// when the picture has changed, when something is being followed, and at least every
+// [Settings.Idle]: a quiet shed costs little. What the model sees is confirmed over
+// time (vision/confirm), told on standard output (vision/report), and kept
+// (vision/evidence).
+//
+// Where frames come from and what judges them are interfaces: [Source], [Picture],
+// [Detector]. The program gives them OpenCV.
+//
+// # What goes wrong
+//
+// A source that fails is opened again after 1 to 15 s, and the camera's health says
+// why. A source that does not return at all cannot be stopped from Go: after
+// [Settings.Wedged] [Worker.Run] ends with [ErrWedged], and so should the process;
+// the gateway starts it again. A background that cannot be read is set aside. A disk
+// that is full costs evidence and nothing else.
+package worker
