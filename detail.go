@@ -6,7 +6,8 @@ import "strconv"
 // faces. The empty detail is for causes that have one.
 type Detail string
 
-// The details: of the charging curve, and of a camera that is blind.
+// The details: of the charging curve, of a meter that cannot be right, and of a
+// camera that is blind.
 const (
 	DetailNone     Detail = ""
 	DetailLateRise Detail = "late_rise" // %, of the plateau: power rose when it should fall
@@ -19,6 +20,10 @@ const (
 	DetailSteeper  Detail = "steeper"   // %: a rise above that of the outlet's other charges
 	DetailLong     Detail = "long"      // h of charging
 	DetailFrozen   Detail = "frozen"    // min without any change of the reading
+
+	DetailNoMeasurement Detail = "no_measurement" // s since the last that was one
+	DetailPowerExcess   Detail = "power_excess"   // active power, times volts x amps
+	DetailPowerMissing  Detail = "power_missing"  // likewise
 
 	DetailPictureFrozen      Detail = "picture_frozen"
 	DetailPictureBlack       Detail = "picture_black"
@@ -33,6 +38,7 @@ func Details() []Detail {
 	return []Detail{
 		DetailNone, DetailLateRise, DetailRise, DetailStepUp, DetailStepDown, DetailSwings, DetailStuck,
 		DetailSlow, DetailSteeper, DetailLong, DetailFrozen,
+		DetailNoMeasurement, DetailPowerExcess, DetailPowerMissing,
 		DetailPictureFrozen, DetailPictureBlack, DetailPictureOverexposed, DetailPictureCovered,
 		DetailPictureDefocused, DetailPictureMoved,
 	}
@@ -64,6 +70,12 @@ func (d Detail) Text(value, limit float64) Text {
 		return Text{"已充电 " + v + " 小时（限值 " + l + " 小时）", "it has been charging for " + v + " h (limit " + l + " h)"}
 	case DetailFrozen:
 		return Text{"读数已有 " + v + " 分钟没有任何变化（限值 " + l + " 分钟）", "the reading has not changed at all for " + v + " min (limit " + l + " min)"}
+	case DetailNoMeasurement:
+		return Text{"仪表已有 " + v + " 秒没有给出可信的数值（限值 " + l + " 秒）", "the meter has answered for " + v + " s, and nothing that can be a measurement (limit " + l + " s)"}
+	case DetailPowerExcess:
+		return Text{"有功功率达到电压乘电流的 " + v + " 倍（限值 " + l + " 倍）", "active power is " + v + " times volts times amps (limit " + l + ")"}
+	case DetailPowerMissing:
+		return Text{"有电流，但有功功率只有电压乘电流的 " + v + " 倍（至少应为 " + l + " 倍）", "current flows, and active power is only " + v + " times volts times amps (it should be at least " + l + ")"}
 	case DetailPictureFrozen:
 		return Text{"画面静止不动", "the picture stands still"}
 	case DetailPictureBlack:

@@ -205,7 +205,7 @@ func AlarmText(subject string, a *Alarm) Text {
 		t.ZH += "短时间内反复出现 " + n + " 次，长时间不再出现后才会解除。"
 		t.EN += " It came " + n + " times within a short while and clears only after a long calm."
 	}
-	done, todo := a.done(), a.advice()
+	done, todo := a.done(subject), a.advice()
 	if done.EN != "" {
 		t.ZH += done.ZH + "。"
 		t.EN += " " + done.EN + "."
@@ -293,11 +293,27 @@ func upper(s string) string {
 
 // done is what the gateway did by itself; empty when nothing. A camera alone
 // sounds the siren and cuts nothing.
-func (a *Alarm) done() Text {
+func (a *Alarm) done(subject string) Text {
+	if _, outlet := SubjectOutlet(subject); outlet && a.Action == ActionNone && a.Cause.cuts() {
+		return Text{"该规则只报警，网关没有为此断电", "This rule only reports: the gateway has not cut the power for it"}
+	}
 	if a.Action == ActionSiren && (a.Cause == CauseFlameSeen || a.Cause == CauseSmokeSeen) {
 		return Text{"网关已鸣响警笛，未断电", "The gateway sounds the siren and has cut nothing"}
 	}
 	return a.Action.sentence()
+}
+
+// cuts reports whether a rule about an outlet can cut its power for the cause,
+// so that it must be said when it does not.
+func (c Cause) cuts() bool {
+	switch c {
+	case CauseOvercurrent, CauseShortCircuit, CauseOverpower, CauseOvervoltage, CauseUndervoltage, CauseResidualCurrent,
+		CauseOverTemperature, CauseTemperatureRise, CauseSmokeContact, CauseRelayWelded, CauseMeterImplausible,
+		CauseChargeTooLong, CauseFloatTooHigh, CausePowerUnstable:
+		return true
+	default:
+		return false
+	}
 }
 
 // sentence is what an action did; empty when nothing.

@@ -42,7 +42,7 @@ func sample(c shedguard.Cause) (string, *shedguard.Alarm) {
 	case shedguard.CauseOverTemperature:
 		set(shedguard.ActionTripped, 71.25, 65, "°C")
 	case shedguard.CauseTemperatureRise:
-		set(shedguard.ActionTripped, 9.4, 5, "°C/min")
+		set(shedguard.ActionTripped, 21.875, 20, "°C/min")
 	case shedguard.CauseSmokeContact:
 		subject = "zone/bay-1"
 		set(shedguard.ActionCutZone, 0, 0, "")
@@ -110,6 +110,22 @@ func TestTexts(t *testing.T) {
 	for _, a := range shedguard.Actions() {
 		line("alarm with action", string(a), shedguard.AlarmText("shed", &shedguard.Alarm{
 			Cause: shedguard.CauseFire, Severity: shedguard.SeverityCritical, Action: a,
+		}))
+	}
+	for _, c := range shedguard.Causes() {
+		if subject, a := sample(c); strings.HasPrefix(subject, "outlet/") {
+			a.Action = shedguard.ActionNone
+			line("alarm that only reports", string(c), shedguard.AlarmText(subject, a))
+		}
+	}
+	for _, d := range []struct {
+		detail       shedguard.Detail
+		value, limit float64
+	}{
+		{shedguard.DetailNoMeasurement, 2.004, 2}, {shedguard.DetailPowerExcess, 1.27, 1.15}, {shedguard.DetailPowerMissing, 0.04, 0.2},
+	} {
+		line("alarm in detail", string(d.detail), shedguard.AlarmText("outlet/3", &shedguard.Alarm{
+			Cause: shedguard.CauseMeterImplausible, Severity: shedguard.SeverityMajor, Action: shedguard.ActionSuspended, Detail: d.detail, Value: d.value, Limit: d.limit,
 		}))
 	}
 	line("cleared", "by a person", shedguard.AlarmText("outlet/3", &shedguard.Alarm{Cause: shedguard.CauseOvercurrent, By: "wang"}))

@@ -43,7 +43,7 @@ type Decision struct {
 	Action   shedguard.Action
 	Value    float64   // the worst since the decision; of meter_stale the age at the decision
 	Limit    float64   // what Value was held against
-	Unit     string    // of both: A, W, V, °C, °C/min, s; empty for a ratio and where there is no value
+	Unit     string    // of both: A, mA, W, V, °C, °C/min, s; empty for a ratio and where there is no value
 	Since    time.Time // when the condition began
 	At       time.Time // the sample that decided; zero for a latch restored from an earlier boot
 	Standing bool      // the condition holds now
@@ -499,7 +499,7 @@ func (l *Limits) limit(i index) (float64, string) {
 	case undervoltage:
 		return l.Undervoltage.LimitVolts, "V"
 	case residualCurrent:
-		return l.ResidualCurrent.LimitAmps, "A"
+		return l.ResidualCurrent.LimitAmps * milli, "mA"
 	case temperatureRise:
 		return l.TemperatureRise.LimitPerMinute, "°C/min"
 	case meterImplausible:
@@ -536,7 +536,7 @@ func (l *Limits) refuse(s *State, in *Input, i index, now time.Time) error {
 	case i == undervoltage:
 		e.Value, e.Limit = s.volts, l.Undervoltage.ResetVolts
 	case i == residualCurrent:
-		e.Value = s.leak
+		e.Value = s.leak * milli
 	case i == temperatureRise:
 		e.Value = s.rise.now / l.TemperatureRise.Window.Minutes()
 	case i == meterImplausible:

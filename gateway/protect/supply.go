@@ -29,6 +29,10 @@ func (l *Limits) voltage(s *State, in *Input, broken bool, at time.Time) {
 	}
 }
 
+// milli is the unit in which a residual current is told: 0.03 A would be read as
+// a number without meaning.
+const milli = 1000
+
 // residual runs the rule about current that does not come back.
 func (l *Limits) residual(s *State, r *shedguard.Reading, broken bool, at time.Time) {
 	o := &l.ResidualCurrent
@@ -39,9 +43,9 @@ func (l *Limits) residual(s *State, r *shedguard.Reading, broken bool, at time.T
 	s.leak = amps
 	over := amps > o.LimitAmps
 	if mark(&s.leakSince, over, broken, at) && at.Sub(s.leakSince) >= o.Delay {
-		l.decide(s, residualCurrent, amps, s.leakSince, at)
+		l.decide(s, residualCurrent, amps*milli, s.leakSince, at)
 	}
-	s.stand(residualCurrent, over, amps)
+	s.stand(residualCurrent, over, amps*milli)
 }
 
 // mostFactor bounds the value that is told of a power far beyond volts × amps.
@@ -64,8 +68,11 @@ func (l *Limits) mismatch(s *State, broken bool, at time.Time) {
 	s.odd = odd && (s.odd || again && at.Sub(s.oddSince) >= o.Delay)
 	if s.odd && !s.stands.has(meterImplausible) {
 		l.decide(s, meterImplausible, finite(min(factor, mostFactor)), s.oddSince, at)
-		if d := &s.held[meterImplausible]; d.At.Equal(at) && factor < o.LeastFactor {
-			d.Limit = o.LeastFactor
+		if d := &s.held[meterImplausible]; d.At.Equal(at) {
+			d.Detail = shedguard.DetailPowerExcess
+			if factor < o.LeastFactor {
+				d.Limit, d.Detail = o.LeastFactor, shedguard.DetailPowerMissing
+			}
 		}
 	}
 	s.stand(meterImplausible, s.odd, 0)
@@ -89,7 +96,7 @@ func (l *Limits) nonsense(s *State, in *Input, now time.Time) bool {
 	case stands && !s.stands.has(meterImplausible):
 		l.decide(s, meterImplausible, age.Seconds(), since, now)
 		if d := &s.held[meterImplausible]; d.At.Equal(now) {
-			d.Limit, d.Unit = o.Delay.Seconds(), "s"
+			d.Limit, d.Unit, d.Detail = o.Delay.Seconds(), "s", shedguard.DetailNoMeasurement
 		}
 		s.faulty = true
 	case stands:

@@ -119,10 +119,10 @@ func TestResidualCurrent(t *testing.T) {
 	}
 	v := b.leak(100*time.Millisecond, -0.04)
 	d, ok := v.Why()
-	if !ok || d.Cause != shedguard.CauseResidualCurrent || d.Value != 0.04 || d.Limit != 0.03 || d.Unit != "A" || !d.Latched || d.Action != shedguard.ActionTripped {
+	if !ok || d.Cause != shedguard.CauseResidualCurrent || d.Value != 40 || d.Limit != 30 || d.Unit != "mA" || !d.Latched || d.Action != shedguard.ActionTripped {
 		t.Fatalf("%+v", v.Decisions())
 	}
-	if err := b.limits.Reset(&b.state, &b.in, b.now); err == nil || !strings.Contains(err.Error(), "residual_current stands: 0.04 A, limit 0.03 A") {
+	if err := b.limits.Reset(&b.state, &b.in, b.now); err == nil || !strings.Contains(err.Error(), "residual_current stands: 40 mA, limit 30 mA") {
 		t.Errorf("%v", err)
 	}
 	b.leak(time.Second, 0.001)
@@ -179,7 +179,11 @@ func TestImplausiblePower(t *testing.T) {
 			if !tt.odd {
 				return
 			}
-			if d := v.Decisions()[0]; math.Abs(d.Value-tt.value) > 1e-9 || d.Limit != tt.limit || d.Unit != "" {
+			detail := shedguard.DetailPowerExcess
+			if tt.limit < 1 {
+				detail = shedguard.DetailPowerMissing
+			}
+			if d := v.Decisions()[0]; math.Abs(d.Value-tt.value) > 1e-9 || d.Limit != tt.limit || d.Unit != "" || d.Detail != detail {
 				t.Errorf("%+v", d)
 			}
 			if v = b.sample(time.Second, 1); v.MustOpen() {
@@ -201,7 +205,7 @@ func TestNonsenseIsNotSilence(t *testing.T) {
 	}
 	v := b.wait(time.Millisecond)
 	d, ok := v.Why()
-	if !ok || d.Cause != shedguard.CauseMeterImplausible || !v.Suspends() || d.Unit != "s" || d.Limit != 2 || d.Value != 2.001 || !d.Since.Equal(b.now.Add(-2001*time.Millisecond)) {
+	if !ok || d.Cause != shedguard.CauseMeterImplausible || !v.Suspends() || d.Unit != "s" || d.Limit != 2 || d.Value != 2.001 || d.Detail != shedguard.DetailNoMeasurement || !d.Since.Equal(b.now.Add(-2001*time.Millisecond)) {
 		t.Fatalf("%+v", v.Decisions())
 	}
 	if v = b.wait(time.Minute); v.Held() != protect.NewCauses(shedguard.CauseMeterImplausible) {
