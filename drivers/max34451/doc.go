@@ -42,6 +42,8 @@
 //     how they are scaled was found in no source that could be checked.
 //   - Sequencing, margining, the fault log and fault responses are left out. A
 //     channel that sequences a supply is read as a voltage and never made a current.
+//   - QEMU's chip has no revision and sends ones, so that limits are an error there;
+//     without limits the revision is not asked. Its current is 0 for good.
 //   - Without PEC a word of all ones, one step below zero, is an error.
 //   - A Dev is for one goroutine, and the only one who turns pages. It never retries,
 //     sleeps or logs.

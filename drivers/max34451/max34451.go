@@ -198,16 +198,18 @@ func (d *Dev) Configure() error {
 	if id != maker {
 		return fmt.Errorf("%s: manufacturer %#02x, want %#02x: %w", d, id, maker, ErrWord)
 	}
-	revision, err := d.conn.Word(pmbus.MfrRevision)
-	if err != nil {
-		return fmt.Errorf("%s: %w", d, err)
-	}
-	if revision == 0xFFFF {
-		return fmt.Errorf("%s: revision %#04x: %w", d, revision, ErrWord)
-	}
 	cmdWarn, cmdFault := byte(pmbus.IoutOCWarn), byte(pmbus.IoutOCFault)
-	if revision < standard {
-		cmdWarn, cmdFault = cmdFault, cmdWarn
+	if d.limited() { // only where the limits are depends on the revision
+		revision, err := d.conn.Word(pmbus.MfrRevision)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+		if revision == 0xFFFF {
+			return fmt.Errorf("%s: revision %#04x: %w", d, revision, ErrWord)
+		}
+		if revision < standard {
+			cmdWarn, cmdFault = cmdFault, cmdWarn
+		}
 	}
 	for i := range d.channels {
 		c := &d.channels[i]
@@ -226,6 +228,16 @@ func (d *Dev) Configure() error {
 		}
 	}
 	return d.Check()
+}
+
+// limited reports whether any channel has a limit.
+func (d *Dev) limited() bool {
+	for i := range d.channels {
+		if d.warn[i] != 0 || d.fault[i] != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // configure writes what a channel is to hold.
