@@ -21,11 +21,13 @@ import (
 	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/alarm"
 	"github.com/shedguard/shedguard/gateway/board"
+	"github.com/shedguard/shedguard/gateway/calibration"
 	"github.com/shedguard/shedguard/gateway/clock"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/guard"
 	"github.com/shedguard/shedguard/gateway/outbox"
 	"github.com/shedguard/shedguard/gateway/poll"
+	"github.com/shedguard/shedguard/gateway/session"
 	"github.com/shedguard/shedguard/gateway/status"
 	"github.com/shedguard/shedguard/gateway/telemetry"
 	"github.com/shedguard/shedguard/gateway/uplink"
@@ -39,6 +41,8 @@ const (
 	alarmFile  = "alarms.json"
 	outboxFile = "outbox.db"
 	clockFile  = "clock"
+	// CalibrationFile is package calibration's.
+	CalibrationFile = "calibration.json"
 )
 
 // Options are what a gateway is made of besides its configuration.
@@ -54,6 +58,9 @@ type Options struct {
 	Resets map[string]board.Line
 	// EnableLine is the coil enable; nil where there is none.
 	EnableLine EnableLine
+	// Hold is an outlet that is fed by a start command only, whatever its
+	// configuration says; 0 is none.
+	Hold int
 	// Watchdog is fed after completed work of the guard; may be nil. It must
 	// not block.
 	Watchdog func() error
@@ -89,7 +96,9 @@ type App struct {
 	uplink   *uplink.Uplink
 	status   *status.Server
 
-	restarts atomic.Int64 // of parts behind the guard
+	restarts   atomic.Int64 // of parts behind the guard
+	calibrated int          // outlets whose meters follow a calibration
+	refused    int          // calibrations that were not applied
 
 	mu      sync.Mutex
 	resetBy map[int]string // outlets whose latches a person just cleared
@@ -128,6 +137,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		// Not fatal: outbox and alarm book say what they lose by it.
 		a.log.Error("state folder cannot be made, nothing will outlive a restart", "path", cfg.State.Dir, "err", err)
 	}
+	a.calibrate(wired)
 	if err := a.keepers(&opts); err != nil {
 		return nil, err
 	}
@@ -138,6 +148,33 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, errors.Join(err, a.outbox.Close())
 	}
 	return a, nil
+}
+
+// calibrate corrects the meters. Whatever is wrong with the file, the gateway
+// starts and says it: a meter that is off by a few percent protects, one that is
+// not read does not.
+func (a *App) calibrate(wired *board.Board) {
+	path := filepath.Join(a.cfg.State.Dir, CalibrationFile)
+	records, err := calibration.Load(path)
+	if err != nil {
+		a.refused++
+		aside := ""
+		if errors.Is(err, calibration.ErrDamaged) {
+			var aerr error
+			aside, aerr = calibration.SetAside(path, time.Now())
+			err = errors.Join(err, aerr)
+		}
+		a.log.Error("calibration not applied, meters follow the configuration", "aside", aside, "err", err)
+		return
+	}
+	applied, errs := wired.Calibrate(records)
+	for _, err := range errs {
+		a.log.Error("calibration of an outlet not applied, its meter follows the configuration", "err", err)
+	}
+	a.calibrated, a.refused = applied, len(errs)
+	if applied > 0 {
+		a.log.Info("meters calibrated", "outlets", applied)
+	}
 }
 
 // keepers opens what outlives a restart.
@@ -248,8 +285,12 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 	for i := range a.cfg.Outlets {
 		o := &a.cfg.Outlets[i]
 		kept := a.alarms.Kept(o.Number)
+		settings := o.SessionSettings()
+		if o.Number == opts.Hold {
+			settings.StartBy = session.StartCommand
+		}
 		outlets = append(outlets, guard.Outlet{
-			Number: o.Number, Limits: o.ProtectLimits(), Session: o.SessionSettings(), Charge: o.ChargeSettings(),
+			Number: o.Number, Limits: o.ProtectLimits(), Session: settings, Charge: o.ChargeSettings(),
 			Heat: kept.Heat, Latched: a.alarms.Latched(o.Number), Kept: kept.Session, Curves: kept.Charge,
 			RatedWatts: o.RatedWatts(),
 		})

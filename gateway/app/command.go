@@ -86,6 +86,9 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 }
 
 // order has the guard carry out an order, or withdraws it.
+// Order has the guard carry out an order of somebody at the box.
+func (a *App) Order(ctx context.Context, o guard.Order) error { return a.order(ctx, o) }
+
 func (a *App) order(ctx context.Context, o guard.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderWithin)
 	defer cancel()

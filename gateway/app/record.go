@@ -42,7 +42,7 @@ func (a *App) recordChanges(ctx context.Context) error {
 		case <-ctx.Done():
 			return a.lastChanges(context.WithoutCancel(ctx))
 		case c := <-a.guard.Changes():
-			a.record(ctx, &c)
+			a.record(context.WithoutCancel(ctx), &c) // the end must not lose it half-way
 		case now := <-look.C:
 			a.lookAfter(ctx, &seen, now)
 		case now := <-save.C:

@@ -38,6 +38,16 @@ func (a *App) State() shedguard.ShedState {
 	return s
 }
 
+// View is an outlet as it was when its last sample was judged.
+func (a *App) View(outlet int) (v guard.OutletView, ok bool) {
+	for _, v := range a.guard.Snapshot() {
+		if v.Outlet == outlet {
+			return v, true
+		}
+	}
+	return v, false
+}
+
 func outletStatus(v *guard.OutletView, now time.Time) shedguard.OutletStatus {
 	s := shedguard.OutletStatus{
 		OutletSummary: outletSummary(v), AgeMS: -1, Closed: v.Closed, Heat: max(v.Heat, 0),
@@ -123,6 +133,8 @@ func (a *App) metrics() []status.Metric {
 		counter("outbox_set_aside_total", "Records that the broker refused for ever, over all restarts.", func() float64 { return float64(a.outbox.Stats().SetAside) }),
 		counter("telemetry_lines_dropped_total", "Telemetry lines that the outbox did not take.", func() float64 { return float64(a.recorder.Stats().Dropped) }),
 		counter("events_dropped_total", "Events given up because too many waited for the outbox.", func() float64 { return float64(a.alarms.Dropped()) }),
+		gauge("calibrated_outlets", "Outlets whose meters follow a calibration.", func() float64 { return float64(a.calibrated) }),
+		gauge("calibrations_refused", "Calibrations that were not applied: damaged, out of range, or of another meter.", func() float64 { return float64(a.refused) }),
 		counter("part_restarts_total", "Restarts of parts behind the guard.", func() float64 { return float64(a.restarts.Load()) }),
 	}
 	if _, ok := a.guard.Feeder(); ok {

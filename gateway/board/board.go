@@ -12,21 +12,23 @@ import (
 
 	"github.com/shedguard/shedguard/drivers/pca9548"
 	"github.com/shedguard/shedguard/gateway/actuate"
+	"github.com/shedguard/shedguard/gateway/calibration"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/poll"
 )
 
 // Board is a configuration on its buses.
 type Board struct {
-	polls  []poll.Options
-	relays actuate.Options
+	polls   []poll.Options
+	relays  actuate.Options
+	outlets map[int]*config.Outlet // copies: calibration changes them
 }
 
 // New wires cfg to the open buses, by their names in cfg. The configuration
 // must be one that config.Load accepted. Every fault comes at once. Without a
 // recovery nothing but the muxes themselves is asked to bring a bus back.
 func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Board, error) {
-	b := &Board{}
+	b := &Board{outlets: make(map[int]*config.Outlet)}
 	var errs []error
 	muxes := map[string]*pca9548.Dev{}
 	healers := map[string]*healer{}
@@ -70,7 +72,9 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Boa
 	points := map[string][]poll.Point{}
 	chips := map[spot]*chip{}
 	for i := range cfg.Outlets {
-		o := &cfg.Outlets[i]
+		own := cfg.Outlets[i]
+		o := &own
+		b.outlets[o.Number] = o
 		point, err := newPoint(o, &cfg.Poll, at, chips)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("outlet %d: %w", o.Number, err))
@@ -96,6 +100,28 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Boa
 // Polls returns one line for each bus with meters, in the order of the
 // configuration.
 func (b *Board) Polls() []poll.Options { return slices.Clone(b.polls) }
+
+// Calibrate makes the meters of the records follow them in place of the
+// configuration's own corrections, and returns how many do. It must be called
+// before a meter is read. A record that does not fit its outlet is not applied;
+// the errors say so.
+func (b *Board) Calibrate(records []calibration.Record) (applied int, errs []error) {
+	for i := range records {
+		r := &records[i]
+		o, ok := b.outlets[r.Outlet]
+		if !ok {
+			errs = append(errs, fmt.Errorf("outlet %d: calibrated, but not configured", r.Outlet))
+			continue
+		}
+		if err := r.Check(o); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r.Apply(&o.Meter)
+		applied++
+	}
+	return applied, errs
+}
 
 // Relays returns the outputs.
 func (b *Board) Relays() actuate.Options { return b.relays }

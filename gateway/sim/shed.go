@@ -72,6 +72,7 @@ type Shed struct {
 	edge    time.Duration // when the enable line last changed
 	enable  gpio.Level
 	enabled bool // an enable line is wired: it was driven at least once
+	touched bool // the enable line changed since the last step
 }
 
 // socket is one outlet: its chips, what is plugged in, and its faults.
@@ -145,6 +146,9 @@ func (s *Shed) Step(dt time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.since += dt
+	if s.touched {
+		s.touched, s.edge = false, s.since
+	}
 	coils := s.Expander.Outputs()
 	if s.enabled && s.since-s.edge > EnableHold {
 		coils = 0
@@ -288,7 +292,9 @@ func (s *Shed) Out(l gpio.Level) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.enabled || l != s.enable {
-		s.enabled, s.enable, s.edge = true, l, s.since
+		// The edge is one of the step under way, however long that took: a process
+		// that was stopped for a while has not let the line stand still.
+		s.enabled, s.enable, s.touched = true, l, true
 	}
 	return nil
 }

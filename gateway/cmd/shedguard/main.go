@@ -42,17 +42,19 @@ func main() {
 type cli struct {
 	logflags.Flags
 
-	Run     runCmd     `cmd:"" help:"Watch the outlets until told to stop (SIGTERM or Ctrl-C); all outlets are open before and after."`
-	Open    openCmd    `cmd:"" help:"Open every outlet now and end: for ExecStopPost, and for a person at the box."`
-	Check   checkCmd   `cmd:"" help:"Read a configuration and list every fault in it."`
-	Scan    scanCmd    `cmd:"" help:"Tell which chips answer, and how that differs from the configuration; only while no gateway runs."`
-	Replay  replayCmd  `cmd:"" help:"Run a recording through the rules and tell what they decide."`
-	Version versionCmd `cmd:"" help:"Tell the version."`
+	Run       runCmd       `cmd:"" help:"Watch the outlets until told to stop (SIGTERM or Ctrl-C); all outlets are open before and after."`
+	Open      openCmd      `cmd:"" help:"Open every outlet now and end: for ExecStopPost, and for a person at the box."`
+	Check     checkCmd     `cmd:"" help:"Read a configuration and list every fault in it."`
+	Scan      scanCmd      `cmd:"" help:"Tell which chips answer, and how that differs from the configuration; only while no gateway runs."`
+	Calibrate calibrateCmd `cmd:"" help:"Correct the meter of an outlet by a known load; runs the gateway meanwhile, in place of the service."`
+	Replay    replayCmd    `cmd:"" help:"Run a recording through the rules and tell what they decide."`
+	Version   versionCmd   `cmd:"" help:"Tell the version."`
 }
 
 // env is what a command works with.
 type env struct {
 	ctx  context.Context //nolint:containedctx // kong hands commands their arguments by type
+	in   io.Reader
 	out  io.Writer
 	errs io.Writer
 	log  *slog.Logger
@@ -83,7 +85,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, fmt.Errorf("%w; see shedguard --help", err), exitUsage)
 	}
-	e := &env{ctx: ctx, out: out, errs: errs, log: c.Logger(errs)}
+	e := &env{ctx: ctx, in: os.Stdin, out: out, errs: errs, log: c.Logger(errs)}
 	if err := parsed.Run(e); err != nil {
 		return fail(errs, err, codeOf(err))
 	}

@@ -72,12 +72,19 @@ func serve(e *env, opts *app.Options) error {
 	ctx, stop := context.WithCancel(e.ctx)
 	defer stop()
 	opts.Version, opts.Built, opts.Log = version, built(), e.log
-	opts.Expired = func(err error) {
-		// Nothing may keep the process: what stands behind it opens the relays.
-		time.AfterFunc(expireWithin, func() { os.Exit(exitFailed) })
-		e.log.Error("guard stands still, ending the process", "err", err)
-		os.Exit(exitFailed)
+	opts.Expired = func(err error) { expire(e, err) }
+	release, locked, err := takeLock(opts.Config.State.Dir)
+	if errors.Is(err, errTaken) {
+		return fmt.Errorf("run: %w: two of them would switch the muxes under each other's hands", err)
 	}
+	if !locked {
+		e.log.Warn("a second gateway would not be noticed", "err", err)
+	}
+	defer func() {
+		if err := release(); err != nil {
+			e.log.Warn("lock not released", "err", err)
+		}
+	}()
 	for _, w := range opts.Config.Warnings() {
 		e.log.Warn("configuration", "warning", w)
 	}
