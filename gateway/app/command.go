@@ -44,7 +44,7 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 			return nil, bad(err)
 		}
 		id := newID()
-		return map[string]string{"session_id": id}, a.order(ctx, guard.Order{
+		return map[string]string{"session_id": id}, a.Order(ctx, guard.Order{
 			Kind: c.Kind, Outlet: args.Outlet, Args: args, By: c.By, SessionID: id,
 		})
 	case shedguard.CommandStop, shedguard.CommandResetTrip:
@@ -55,7 +55,7 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 		if c.Kind == shedguard.CommandResetTrip {
 			a.noteReset(args.Outlet, c.By)
 		}
-		err := a.order(ctx, guard.Order{Kind: c.Kind, Outlet: args.Outlet, By: c.By})
+		err := a.Order(ctx, guard.Order{Kind: c.Kind, Outlet: args.Outlet, By: c.By})
 		if err != nil && c.Kind == shedguard.CommandResetTrip {
 			a.takeResetBy(args.Outlet)
 		}
@@ -85,11 +85,8 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 	}
 }
 
-// order has the guard carry out an order, or withdraws it.
-// Order has the guard carry out an order of somebody at the box.
-func (a *App) Order(ctx context.Context, o guard.Order) error { return a.order(ctx, o) }
-
-func (a *App) order(ctx context.Context, o guard.Order) error {
+// Order has the guard carry out an order, or withdraws it.
+func (a *App) Order(ctx context.Context, o guard.Order) error {
 	ctx, cancel := context.WithTimeout(ctx, orderWithin)
 	defer cancel()
 	err := a.guard.Order(ctx, o)

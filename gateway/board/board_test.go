@@ -19,6 +19,7 @@ import (
 	firmwareconfig "github.com/shedguard/shedguard/firmware-config"
 	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/board"
+	"github.com/shedguard/shedguard/gateway/calibration"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/poll"
 )
@@ -176,6 +177,49 @@ func TestCalibrationIsApplied(t *testing.T) {
 	}
 	if math.Abs(r.Amps-1.6) > 0.001 {
 		t.Errorf("%g A, want 1.1 x 1 A + 0.5 A", r.Amps)
+	}
+}
+
+// TestCalibrateReplacesTheCorrections and leaves the configuration alone.
+func TestCalibrateReplacesTheCorrections(t *testing.T) {
+	h := build(t, func(s string) string {
+		return strings.Replace(s, "mux: left, port: 0, address: 0x60}", "mux: left, port: 0, address: 0x60, amps: {gain: 1.1, offset: 0.5}}", 1)
+	})
+	hash := h.cfg.Hash()
+	b := h.board(t)
+	var records []calibration.Record
+	for i := range 3 {
+		r := calibration.New(&h.cfg.Outlets[i])
+		if err := r.Add(calibration.Point{Samples: 100, Mean: calibration.Values{Volts: 200, Amps: 4}, True: &calibration.Values{Volts: 220, Amps: 5}}, &h.cfg.Outlets[i]); err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, *r)
+	}
+	records[1].Amps.Gain = 3       // out of range
+	records[2].Wiring = "ffffffff" // of another divider
+	gone := records[0]
+	gone.Outlet = 200
+	applied, errs := b.Calibrate(append(records, gone))
+	if applied != 1 || len(errs) != 3 {
+		t.Errorf("%d applied, %v", applied, errs)
+	}
+	for i, want := range []string{"outlet 2: amps.gain: 3: want 0.5 to 2", "outlet 3: calibrated with another meter", "outlet 200: calibrated, but not configured"} {
+		if i < len(errs) && !strings.Contains(errs[i].Error(), want) {
+			t.Errorf("%v, want %q", errs[i], want)
+		}
+	}
+	points := b.Polls()[0].Points
+	for i, want := range []struct{ volts, amps float64 }{{1.1 * 220, 1.25 * 1}, {221, 1.1}, {222, 1.2}} {
+		var r shedguard.Reading
+		if err := points[i].Meter.Read(&r); err != nil {
+			t.Fatal(err)
+		}
+		if math.Abs(r.Volts-want.volts) > 0.02 || math.Abs(r.Amps-want.amps) > 0.001 {
+			t.Errorf("outlet %d: %g V, %g A, want %g V, %g A", i+1, r.Volts, r.Amps, want.volts, want.amps)
+		}
+	}
+	if h.cfg.Hash() != hash {
+		t.Error("the configuration was changed")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,10 +240,17 @@ func TestOtherWiring(t *testing.T) {
 	if calibration.Wiring(&m) != base {
 		t.Error("a correction makes another wiring")
 	}
-	// Whoever adds a key decides here whether it scales.
-	const known = 24
-	if n := reflect.TypeFor[config.Meter]().NumField(); n != known {
-		t.Errorf("config.Meter has %d fields, known are %d: does the new one scale a value?", n, known)
+	// Whoever adds a key decides here whether it scales volts, amperes or watts;
+	// those that do belong into Wiring, and above.
+	known := []string{
+		"Chip", "Place", "Channel", "VoltsChannel", "AmpsChannel", "RangeAmps", "Divider", "AmpsPerVolt", "ShuntOhms", "VoltsPGA", "AmpsPGA",
+		"VoltsInput", "AmpsInput", "VoltsRangeMV", "AmpsRangeMV", "SupplyMV", "PhaseDegrees", "Reversed", "Residual", "Every", "Alert", "Volts", "Amps",
+		"Watts", "Frozen",
+	}
+	for f := range reflect.TypeFor[config.Meter]().Fields() {
+		if !slices.Contains(known, f.Name) {
+			t.Errorf("config.Meter.%s: does it scale what the meter says?", f.Name)
+		}
 	}
 }
 
@@ -437,12 +445,18 @@ func TestLoadPoint(t *testing.T) {
 		"wrong outlet":  {mains(), steady(226, 0.01, 1), 100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "is the load in this outlet?"},
 		"saturated":     {mains(), steady(226, 29, 1), 100, calibration.Values{Volts: 230, Amps: 33}, calibration.Values{}, "saturated: 29.03 A of 30 A"},
 		"saturated too": {direct(), steady(24, 40, 1), 100, calibration.Values{Volts: 24, Amps: 44}, calibration.Values{}, "saturated: 40.04 A of 40.96 A"},
-		"volts move": {mains(), func(i int) shedguard.Reading { return steady(226+float64(i%2)*8, 4.5, 1)(0) }, 100,
-			calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 229.8 V"},
-		"amps move": {mains(), func(i int) shedguard.Reading { return steady(226, 4.5+float64(i%2)/3, 1)(0) }, 100,
-			calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 4.66"},
-		"warms up": {mains(), func(i int) shedguard.Reading { return steady(226, 4.6-float64(i)/1500, 1)(0) }, 100,
-			calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "is the load still warming up?"},
+		"volts move": {
+			mains(), func(i int) shedguard.Reading { return steady(226+float64(i%2)*8, 4.5, 1)(0) },
+			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 229.8 V",
+		},
+		"amps move": {
+			mains(), func(i int) shedguard.Reading { return steady(226, 4.5+float64(i%2)/3, 1)(0) },
+			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 4.66",
+		},
+		"warms up": {
+			mains(), func(i int) shedguard.Reading { return steady(226, 4.6-float64(i)/1500, 1)(0) },
+			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "is the load still warming up?",
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -297,7 +297,7 @@ func (w *work) ask(ctx context.Context) error {
 			return err
 		}
 		if err := w.load(ctx, w.reference); err != nil {
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, errGivenUp) {
 				return err
 			}
 			say("not kept: %v\n", err) // and the person may try again
@@ -305,13 +305,19 @@ func (w *work) ask(ctx context.Context) error {
 	}
 }
 
+// errGivenUp comes from a person who has enough.
+var errGivenUp = errors.New("given up")
+
 // reference asks what the reference meter shows.
 func (w *work) reference(ctx context.Context) (v calibration.Values, err error) {
 	for {
-		fmt.Fprint(w.env.out, "When the reference is steady, type what it shows: volts amperes [watts]. ")
+		fmt.Fprint(w.env.out, "When the reference is steady, type what it shows: volts amperes [watts]; q: give up. ")
 		answer, err := w.answer(ctx)
 		if err != nil {
 			return v, err
+		}
+		if answer == "q" {
+			return v, errGivenUp
 		}
 		if v, err = parseReference(answer); err == nil {
 			return v, nil
@@ -347,20 +353,20 @@ func (w *work) answer(ctx context.Context) (string, error) {
 }
 
 // await looks at the outlet until ok, or says what it waited for.
-func (w *work) await(ctx context.Context, within time.Duration, what string, ok func(*guard.OutletView) (bool, error)) (guard.OutletView, error) {
+func (w *work) await(ctx context.Context, within time.Duration, what string, ok func(*guard.OutletView) (bool, error)) error {
 	deadline := time.After(within)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		v, _ := w.app.View(w.outlet.Number)
 		if done, err := ok(&v); done || err != nil {
-			return v, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return v, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-deadline:
-			return v, fmt.Errorf("%s: not within %s%s", what, within, why(&v))
+			return fmt.Errorf("%s: not within %s%s", what, within, why(&v))
 		case <-tick.C:
 		}
 	}
@@ -383,7 +389,7 @@ func why(v *guard.OutletView) string {
 // ready waits until the meter answers. An outlet that is latched or serves
 // somebody is not calibrated.
 func (w *work) ready(ctx context.Context) error {
-	_, err := w.await(ctx, feedWithin, "a good reading", func(v *guard.OutletView) (bool, error) {
+	err := w.await(ctx, feedWithin, "a good reading", func(v *guard.OutletView) (bool, error) {
 		switch {
 		case v.Latched != 0:
 			return false, fmt.Errorf("outlet %d is latched%s; reset it with the gateway first", v.Outlet, why(v))
@@ -430,11 +436,11 @@ func (w *work) load(ctx context.Context, reference func(context.Context) (calibr
 			err = errors.Join(err, serr)
 		}
 	}()
-	if _, err := w.await(ctx, feedWithin, "feeding the load", func(v *guard.OutletView) (bool, error) { return v.Closed, nil }); err != nil {
+	if err := w.await(ctx, feedWithin, "feeding the load", func(v *guard.OutletView) (bool, error) { return v.Closed, nil }); err != nil {
 		return err
 	}
 	least := w.outlet.RatingAmps / 100
-	if _, err := w.await(ctx, loadWithin, "a load that draws", func(v *guard.OutletView) (bool, error) {
+	if err := w.await(ctx, loadWithin, "a load that draws", func(v *guard.OutletView) (bool, error) {
 		return v.Reading.Amps > least || v.Reading.Amps < -least, w.fed(v)
 	}); err != nil {
 		return err
@@ -464,7 +470,7 @@ func (w *work) fed(v *guard.OutletView) error {
 
 // measure averages for as long as was asked, once the relay has rested.
 func (w *work) measure(ctx context.Context, closed bool) (*calibration.Measurement, error) {
-	if _, err := w.await(ctx, feedWithin, "a relay at rest", func(v *guard.OutletView) (bool, error) {
+	if err := w.await(ctx, feedWithin, "a relay at rest", func(v *guard.OutletView) (bool, error) {
 		if closed {
 			return time.Since(v.SwitchedAt) > settleFor, w.fed(v)
 		}
@@ -477,7 +483,7 @@ func (w *work) measure(ctx context.Context, closed bool) (*calibration.Measureme
 	var last time.Time
 	var failed error
 	end := time.Now().Add(time.Duration(w.cmd.Seconds) * time.Second)
-	_, err := w.await(ctx, feedWithin+time.Until(end), "readings", func(v *guard.OutletView) (bool, error) {
+	err := w.await(ctx, feedWithin+time.Until(end), "readings", func(v *guard.OutletView) (bool, error) {
 		if closed {
 			if err := w.fed(v); err != nil {
 				return false, err

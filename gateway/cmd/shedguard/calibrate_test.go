@@ -122,9 +122,8 @@ func TestCalibrateAsks(t *testing.T) {
 	c := &calibrateCmd{Outlet: 5, Seconds: 3, simFlags: simFlags{Sim: true, State: dir, Shed: "demo-1"}}
 	in := strings.NewReader("s\n\nfour\n228 4.5\n\n228 -1\nq\n")
 	err := c.Run(&env{ctx: t.Context(), in: in, out: &out, errs: &errs, log: slog.New(slog.DiscardHandler)})
-	// The end of the input is a "q" where a reference is wanted, too.
-	if err == nil {
-		err = errors.New("none")
+	if !errors.Is(err, errGivenUp) {
+		t.Errorf("given up where a reference is wanted: %v", err)
 	}
 	text := out.String()
 	for _, want := range []string{
