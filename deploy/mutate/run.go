@@ -21,8 +21,12 @@ import (
 	"time"
 )
 
-// testTimeout ends a mutant that hangs.
-const testTimeout = 90 * time.Second
+// A mutant that hangs is ended after so many times what the tests take without
+// one, and not before so long.
+const (
+	patience      = 10
+	leastPatience = 10 * time.Second
+)
 
 // listed is what the go command says of a package.
 type listed struct {
@@ -137,16 +141,19 @@ type bench struct {
 	p      *pkg
 	dir    string
 	group  *group
-	binary string // the tests, with the whole group
+	binary string        // the tests, with the whole group
+	most   time.Duration // that a mutant may take
 }
 
 // prepare builds the tests with as many mutants as can be in one build, once the
 // tests pass without any.
 func prepare(ctx context.Context, p *pkg, list []*mutant, dir string) (*bench, error) {
-	b := &bench{p: p, dir: dir, binary: filepath.Join(dir, "group.test")}
+	b := &bench{p: p, dir: dir, binary: filepath.Join(dir, "group.test"), most: time.Hour}
+	began := time.Now()
 	if f, err := b.alone(ctx); err != nil || f != survived {
 		return nil, errors.Join(errors.New("its tests do not pass as it is"), err)
 	}
+	b.most = max(leastPatience, patience*time.Since(began))
 	g, err := newGroup(p, list)
 	if err != nil {
 		return nil, err
@@ -160,10 +167,12 @@ func prepare(ctx context.Context, p *pkg, list []*mutant, dir string) (*bench, e
 		return nil, fmt.Errorf("build all mutants at once: %w: %s", err, out)
 	}
 	b.group = g
+	began = time.Now()
 	f, err := b.together(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
+	b.most = max(leastPatience, patience*time.Since(began))
 	if f != survived {
 		b.group = nil // a test that looks at how the code is compiled: one by one then
 	}
@@ -203,7 +212,7 @@ func (b *bench) overlay(files map[string][]byte) ([]string, error) {
 
 // together runs the tests of the group with one of it in force.
 func (b *bench) together(ctx context.Context, number int) (fate, error) {
-	args := append([]string{"-test.failfast", "-test.short", "-test.timeout", testTimeout.String()}, b.p.draws()...)
+	args := append([]string{"-test.failfast", "-test.short", "-test.timeout", b.most.String()}, b.p.draws()...)
 	cmd := exec.CommandContext(ctx, b.binary, args...) //nolint:gosec // was built a moment ago
 	cmd.Dir, cmd.Env = b.p.Dir, append(os.Environ(), fmt.Sprintf("MUTANT=%d", number))
 	return outcome(ctx, cmd)
@@ -211,7 +220,7 @@ func (b *bench) together(ctx context.Context, number int) (fate, error) {
 
 // alone builds the package with the flags and runs its tests.
 func (b *bench) alone(ctx context.Context, flags ...string) (fate, error) {
-	args := append([]string{"test", "-vet=off", "-count=1", "-failfast", "-short", "-timeout", testTimeout.String()}, flags...)
+	args := append([]string{"test", "-vet=off", "-count=1", "-failfast", "-short", "-timeout", b.most.String()}, flags...)
 	args = append(args, b.p.ImportPath)
 	return outcome(ctx, command(ctx, b.p.Dir, append(args, b.p.draws()...)...))
 }
