@@ -236,6 +236,10 @@ func TestValidateRanges(t *testing.T) {
 	l := limits()
 	l.Overcurrent.Heating, l.Overcurrent.Cooling = 5*time.Second, 5*time.Second
 	oneFault(t, l, true, "")
+	l.Overcurrent.Heating, l.Overcurrent.Cooling = time.Second, 2*time.Second
+	if err := l.Validate(); err == nil || !strings.Contains(err.Error(), "overcurrent.cooling: 2s: want 5s to 4h0m0s") {
+		t.Errorf("%v", err)
+	}
 }
 
 // TestSeverityOfARestoredLatch: it is that of the rule as it is now.
@@ -251,6 +255,19 @@ func TestSeverityOfARestoredLatch(t *testing.T) {
 		v := b.sample(time.Second, 0)
 		if d := v.Decisions(); len(d) != 1 || d[0].Severity != shedguard.SeverityMinor {
 			t.Errorf("%s: %+v", name, d)
+		}
+	}
+	for _, on := range []bool{true, false} { // of the meter, and of the thermometer where that is all there is
+		l := limits()
+		l.MeterStale.Enabled, l.MeterStale.Severity, l.OverTemperature.Severity = on, shedguard.SeverityMinor, shedguard.SeverityWarning
+		want := shedguard.SeverityMinor
+		if !on {
+			want = shedguard.SeverityWarning
+		}
+		b := newBench(l, 0, protect.NewCauses(shedguard.CauseMeterStale))
+		v := b.sample(time.Second, 0)
+		if d := v.Decisions(); len(d) != 1 || d[0].Severity != want {
+			t.Errorf("meter_stale, on: %t: %+v", on, d)
 		}
 	}
 	// A latch without a rule is major, and so is one of which nothing is known yet.
@@ -309,6 +326,145 @@ func TestSoundsForASiren(t *testing.T) {
 		}
 		if d, ok := v.Why(); ok != v.MustOpen() || ok != (d.Cause != "") {
 			t.Errorf("%s: opens %t, why %q %t", name, v.MustOpen(), d.Cause, ok)
+		}
+	}
+}
+
+func TestSilenceCountsFromTheFirstPoll(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		polling time.Duration // before the first call; 0: not said
+		want    time.Duration // from the first call to the opening, in steps of 100 ms
+	}{
+		"not said":       {0, 3100 * time.Millisecond},
+		"a second ago":   {time.Second, 2100 * time.Millisecond},
+		"in an hour":     {-time.Hour, 3100 * time.Millisecond},
+		"for an age now": {time.Hour, 0},
+	} {
+		b := newBench(limits(), 0, 0)
+		b.in.Polling = time.Time{}
+		if tt.polling != 0 {
+			b.in.Polling = b.now.Add(-tt.polling)
+		}
+		v := b.wait(0)
+		for !v.MustOpen() && b.now.Sub(start()) < 10*time.Second {
+			v = b.wait(100 * time.Millisecond)
+		}
+		if got := b.now.Sub(start()); got != tt.want {
+			t.Errorf("%s: opens after %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestHeatIsUnknownWithoutItsRule(t *testing.T) {
+	t.Parallel()
+	l := limits()
+	l.Overcurrent.Enabled = false
+	b := newBench(l, protect.UnknownHeat, 0)
+	b.sample(time.Second, 50)
+	if got := b.state.Heat(); got != protect.UnknownHeat {
+		t.Errorf("heat %g", got)
+	}
+}
+
+func TestLimitOfARestoredLatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, protect.NewCauses(shedguard.CauseOverpower))
+	v := b.sample(time.Second, 0)
+	if d := v.Decisions(); len(d) != 1 || d[0].Limit != 2200 || d[0].Unit != "W" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestResetWaitsForTheThermometer: a latch for temperature is not cleared while
+// nobody has said how warm it is, and any other one is.
+func TestResetWaitsForTheThermometer(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		latched      shedguard.Cause
+		polled, read bool
+		granted      bool
+	}{
+		"not read yet":            {shedguard.CauseOverTemperature, true, false, false},
+		"read":                    {shedguard.CauseOverTemperature, true, true, true},
+		"there is none":           {shedguard.CauseOverTemperature, false, false, true},
+		"latched for something":   {shedguard.CauseOverpower, true, false, true},
+		"read, and for something": {shedguard.CauseOverpower, true, true, true},
+	}
+	for name, tt := range tests {
+		b := newBench(limits(), 0, protect.NewCauses(tt.latched))
+		if tt.polled {
+			b.in.ThermometerPolling = b.now
+		}
+		if tt.read {
+			b.in.Celsius, b.in.CelsiusAt = 20, b.now
+		}
+		b.sample(time.Second, 0)
+		if err := b.limits.Reset(&b.state, &b.in, b.now); (err == nil) != tt.granted {
+			t.Errorf("%s: %v, want it granted: %t", name, err, tt.granted)
+		}
+	}
+}
+
+func TestResetStartsDelaysAnew(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, protect.NewCauses(shedguard.CauseOverpower))
+	b.in.Closed = false
+	b.sample(100*time.Millisecond, 0)
+	b.sample(100*time.Millisecond, 0.3) // through an open relay
+	b.sample(300*time.Millisecond, 0.3)
+	if err := b.limits.Reset(&b.state, &b.in, b.now); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 6 { // the first of them begins the 500 ms
+		v := b.sample(100*time.Millisecond, 0.3)
+		if v.Latched().Has(shedguard.CauseRelayWelded) != (i == 5) {
+			t.Errorf("%d ms after the first sample: %v", 100*i, v.Latched())
+		}
+	}
+}
+
+// TestSuspectReadingsCount: a glitch filter must never hide a short circuit.
+func TestSuspectReadingsCount(t *testing.T) {
+	t.Parallel()
+	for quality, counts := range map[shedguard.Quality]bool{
+		shedguard.QualityGood: true, shedguard.QualitySuspect: true, shedguard.QualityStale: false, shedguard.QualityFault: false,
+	} {
+		b := newBench(limits(), 0, 0)
+		var v protect.Verdict
+		for range 3 {
+			b.now = b.now.Add(100 * time.Millisecond)
+			b.in.Reading, b.in.Fresh = reading(b.now, 40), true
+			b.in.Reading.Quality = quality
+			v = b.step()
+		}
+		if v.Latched().Has(shedguard.CauseShortCircuit) != counts {
+			t.Errorf("%v: %v, want it to count: %t", quality, v.Latched(), counts)
+		}
+	}
+}
+
+// TestLateReadingChangesNothing: one that is older than the last, or of the same
+// conversion, is no news.
+func TestLateReadingChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, late := range []time.Duration{0, time.Second, time.Hour} {
+		b := newBench(limits(), 0, 0)
+		b.sample(time.Second, 12)
+		b.sample(time.Second, 12)
+		before := b.state.Heat()
+		b.in.Reading, b.in.Fresh = reading(b.now.Add(-late), 60), true
+		v := b.step()
+		if b.state.Heat() != before || len(v.Decisions()) != 0 {
+			t.Errorf("%v late: heat %g, before %g, %v", late, b.state.Heat(), before, causes(v))
+		}
+		b.sample(time.Second, 12)
+		same := newBench(limits(), 0, 0)
+		for range 3 {
+			same.sample(time.Second, 12)
+		}
+		if b.state.Heat() != same.state.Heat() {
+			t.Errorf("%v late: heat %g a second later, want %g", late, b.state.Heat(), same.state.Heat())
 		}
 	}
 }
