@@ -133,18 +133,25 @@ func TestSeverityOfConditions(t *testing.T) {
 // rules are the rules of limits by the names that their faults have.
 func rules(l *protect.Limits) map[string]*protect.Rule {
 	return map[string]*protect.Rule{
-		"short_circuit":    &l.ShortCircuit.Rule,
-		"overcurrent":      &l.Overcurrent.Rule,
-		"overpower":        &l.Overpower.Rule,
-		"over_temperature": &l.OverTemperature.Rule,
-		"meter_stale":      &l.MeterStale.Rule,
-		"relay_welded":     &l.RelayWelded.Rule,
+		"short_circuit":     &l.ShortCircuit.Rule,
+		"overcurrent":       &l.Overcurrent.Rule,
+		"overpower":         &l.Overpower.Rule,
+		"overvoltage":       &l.Overvoltage.Rule,
+		"undervoltage":      &l.Undervoltage.Rule,
+		"residual_current":  &l.ResidualCurrent.Rule,
+		"over_temperature":  &l.OverTemperature.Rule,
+		"temperature_rise":  &l.TemperatureRise.Rule,
+		"meter_implausible": &l.MeterImplausible.Rule,
+		"meter_stale":       &l.MeterStale.Rule,
+		"relay_welded":      &l.RelayWelded.Rule,
 	}
 }
 
 func TestValidateRules(t *testing.T) {
 	t.Parallel()
-	suspends := map[string]bool{"over_temperature": true, "meter_stale": true} // may do so
+	suspends := map[string]bool{ // may do so
+		"overvoltage": true, "undervoltage": true, "over_temperature": true, "temperature_rise": true, "meter_implausible": true, "meter_stale": true,
+	}
 	for name := range rules(limits()) {
 		for severity, good := range map[shedguard.Severity]bool{
 			shedguard.SeverityCleared: false, shedguard.SeverityCritical: true, shedguard.SeverityWarning: true, shedguard.SeverityWarning + 1: false,
@@ -192,22 +199,34 @@ func TestValidateRanges(t *testing.T) {
 		low, high float64
 		beyond    float64
 	}{
-		"rating_amps":                    {number(func(l *protect.Limits) *float64 { return &l.RatingAmps }), 0.5, 63, 1e-6},
-		"short_circuit.times_rating":     {number(func(l *protect.Limits) *float64 { return &l.ShortCircuit.TimesRating }), 2, 10, 1e-6},
-		"short_circuit.span":             {span(func(l *protect.Limits) *time.Duration { return &l.ShortCircuit.Span }), 100 * ms, 3 * s, 1},
-		"overcurrent.pick_up":            {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.PickUp }), 1, 1.45, 1e-6},
-		"overcurrent.heating":            {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Heating }), 5 * s, h, 1},
-		"overcurrent.cooling":            {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Cooling }), 2 * m, 4 * h, 1}, // not below heating
-		"overcurrent.reset_heat":         {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.ResetHeat }), 0.5, 0.999, 1e-6},
-		"overpower.limit_watts":          {number(func(l *protect.Limits) *float64 { return &l.Overpower.LimitWatts }), 10, 20000, 1e-2},
-		"overpower.delay":                {span(func(l *protect.Limits) *time.Duration { return &l.Overpower.Delay }), 0, m, 1},
-		"over_temperature.limit_celsius": {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.LimitCelsius }), 60, 120, 1e-6}, // not below the reset
-		"over_temperature.reset_celsius": {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.ResetCelsius }), 20, 65, 1e-6},
-		"over_temperature.delay":         {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Delay }), 0, m, 1},
-		"over_temperature.stale":         {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Stale }), s, m, 1},
-		"meter_stale.limit":              {span(func(l *protect.Limits) *time.Duration { return &l.MeterStale.Limit }), 500 * ms, 10 * s, 1},
-		"relay_welded.limit_amps":        {number(func(l *protect.Limits) *float64 { return &l.RelayWelded.LimitAmps }), 0.02, 5, 1e-6},
-		"relay_welded.delay":             {span(func(l *protect.Limits) *time.Duration { return &l.RelayWelded.Delay }), 100 * ms, 10 * s, 1},
+		"rating_amps":                       {number(func(l *protect.Limits) *float64 { return &l.RatingAmps }), 0.5, 63, 1e-6},
+		"short_circuit.times_rating":        {number(func(l *protect.Limits) *float64 { return &l.ShortCircuit.TimesRating }), 2, 10, 1e-6},
+		"short_circuit.span":                {span(func(l *protect.Limits) *time.Duration { return &l.ShortCircuit.Span }), 100 * ms, 3 * s, 1},
+		"overcurrent.pick_up":               {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.PickUp }), 1, 1.45, 1e-6},
+		"overcurrent.heating":               {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Heating }), 5 * s, h, 1},
+		"overcurrent.cooling":               {span(func(l *protect.Limits) *time.Duration { return &l.Overcurrent.Cooling }), 2 * m, 4 * h, 1}, // not below heating
+		"overcurrent.reset_heat":            {number(func(l *protect.Limits) *float64 { return &l.Overcurrent.ResetHeat }), 0.5, 0.999, 1e-6},
+		"overpower.limit_watts":             {number(func(l *protect.Limits) *float64 { return &l.Overpower.LimitWatts }), 10, 20000, 1e-2},
+		"overpower.delay":                   {span(func(l *protect.Limits) *time.Duration { return &l.Overpower.Delay }), 0, m, 1},
+		"over_temperature.limit_celsius":    {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.LimitCelsius }), 60, 120, 1e-6}, // not below the reset
+		"over_temperature.reset_celsius":    {number(func(l *protect.Limits) *float64 { return &l.OverTemperature.ResetCelsius }), 20, 65, 1e-6},
+		"over_temperature.delay":            {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Delay }), 0, m, 1},
+		"over_temperature.stale":            {span(func(l *protect.Limits) *time.Duration { return &l.OverTemperature.Stale }), s, m, 1},
+		"overvoltage.limit_volts":           {number(func(l *protect.Limits) *float64 { return &l.Overvoltage.LimitVolts }), 250, 300, 1e-6}, // not below the reset
+		"overvoltage.delay":                 {span(func(l *protect.Limits) *time.Duration { return &l.Overvoltage.Delay }), 0, m, 1},
+		"undervoltage.limit_volts":          {number(func(l *protect.Limits) *float64 { return &l.Undervoltage.LimitVolts }), 8, 187, 1e-6}, // not above the reset
+		"undervoltage.delay":                {span(func(l *protect.Limits) *time.Duration { return &l.Undervoltage.Delay }), 100 * ms, m, 1},
+		"residual_current.limit_amps":       {number(func(l *protect.Limits) *float64 { return &l.ResidualCurrent.LimitAmps }), 0.006, 1, 1e-6},
+		"residual_current.delay":            {span(func(l *protect.Limits) *time.Duration { return &l.ResidualCurrent.Delay }), 0, 10 * s, 1},
+		"temperature_rise.limit_per_minute": {number(func(l *protect.Limits) *float64 { return &l.TemperatureRise.LimitPerMinute }), 1, 100, 1e-6},
+		"temperature_rise.window":           {span(func(l *protect.Limits) *time.Duration { return &l.TemperatureRise.Window }), 10 * s, 10 * m, 1},
+		"meter_implausible.tolerance":       {number(func(l *protect.Limits) *float64 { return &l.MeterImplausible.Tolerance }), 0.02, 0.5, 1e-6},
+		"meter_implausible.least_factor":    {number(func(l *protect.Limits) *float64 { return &l.MeterImplausible.LeastFactor }), 0, 0.5, 1e-6},
+		"meter_implausible.floor_amps":      {number(func(l *protect.Limits) *float64 { return &l.MeterImplausible.FloorAmps }), 0.05, 10, 1e-6},
+		"meter_implausible.delay":           {span(func(l *protect.Limits) *time.Duration { return &l.MeterImplausible.Delay }), 500 * ms, 10 * s, 1},
+		"meter_stale.limit":                 {span(func(l *protect.Limits) *time.Duration { return &l.MeterStale.Limit }), 500 * ms, 10 * s, 1},
+		"relay_welded.limit_amps":           {number(func(l *protect.Limits) *float64 { return &l.RelayWelded.LimitAmps }), 0.02, 5, 1e-6},
+		"relay_welded.delay":                {span(func(l *protect.Limits) *time.Duration { return &l.RelayWelded.Delay }), 100 * ms, 10 * s, 1},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -219,8 +238,13 @@ func TestValidateRanges(t *testing.T) {
 				}
 				tt.set(l, v)
 				prefix := name + ": "
-				if name == "over_temperature.limit_celsius" && v < tt.low {
-					prefix = "over_temperature.reset_celsius: " // it is the one that may not be above
+				switch { // it is the other one that may not be beyond it
+				case name == "over_temperature.limit_celsius" && v < tt.low:
+					prefix = "over_temperature.reset_celsius: "
+				case name == "overvoltage.limit_volts" && v < tt.low:
+					prefix = "overvoltage.reset_volts: "
+				case name == "undervoltage.limit_volts" && v > tt.high:
+					prefix = "undervoltage.reset_volts: "
 				}
 				oneFault(t, l, good, prefix)
 			}
@@ -465,6 +489,80 @@ func TestLateReadingChangesNothing(t *testing.T) {
 		}
 		if b.state.Heat() != same.state.Heat() {
 			t.Errorf("%v late: heat %g a second later, want %g", late, b.state.Heat(), same.state.Heat())
+		}
+	}
+}
+
+// TestSamplesAsFarApartAsTheyMay: a value is one run of samples while they are no
+// further apart than a reading speaks.
+func TestSamplesAsFarApartAsTheyMay(t *testing.T) {
+	t.Parallel()
+	for gap, trips := range map[time.Duration]bool{3 * time.Second: true, 3*time.Second + 1: false} {
+		b := newBench(limits(), 0, 0)
+		b.sample(0, 10.4)
+		b.sample(gap, 10.4)
+		v := b.sample(gap, 10.4) // two gaps are more than the delay of 5 s
+		if v.Latched().Has(shedguard.CauseOverpower) != trips {
+			t.Errorf("%v apart: %v", gap, v.Latched())
+		}
+	}
+}
+
+func TestPowerThatFlowsBackCounts(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	var v protect.Verdict
+	for range 8 {
+		v = b.sample(time.Second, -10.4)
+	}
+	d, ok := v.Why()
+	if !ok || d.Cause != shedguard.CauseOverpower || d.Value != 10.4*220 {
+		t.Errorf("%+v", d)
+	}
+}
+
+// TestOvercurrentSince: the decision names the largest current and the first
+// sample above the pick-up, or its own when there was none.
+func TestOvercurrentSince(t *testing.T) {
+	t.Parallel()
+	b := newBench(overcurrentOnly(), 0.9, 0)
+	for range 10 {
+		b.sample(time.Second, 10.5) // the pick-up itself
+	}
+	b.sample(time.Second, 20)
+	since := b.now
+	var d protect.Decision
+	for ok := false; !ok; {
+		v := b.sample(time.Second, 20)
+		if d, ok = v.Why(); b.now.Sub(since) > time.Minute {
+			t.Fatal("no trip")
+		}
+	}
+	if !d.Since.Equal(since) || d.Value != 20 || !d.At.Equal(b.now) {
+		t.Errorf("%+v, want it since %v", d, since)
+	}
+
+	b = newBench(overcurrentOnly(), 0.999, 0)
+	b.sample(time.Second, 20)
+	v := b.sample(time.Second, 5)
+	if d, ok := v.Why(); !ok || d.Value != 20 || !d.Since.Equal(b.now) {
+		t.Errorf("%+v, want the current that warmed it", d)
+	}
+
+	b = newBench(overcurrentOnly(), 1, 0) // kept from before
+	v = b.sample(time.Second, 1)
+	if d, ok := v.Why(); !ok || d.Cause != shedguard.CauseOvercurrent || !d.Since.Equal(b.now) {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestResetAtTheHeatThatAllowsIt(t *testing.T) {
+	t.Parallel()
+	for heat, granted := range map[float64]bool{0.97: true, math.Nextafter(0.97, 1): false} {
+		b := newBench(limits(), heat, protect.NewCauses(shedguard.CauseOvercurrent))
+		b.sample(time.Second, 0)
+		if err := b.limits.Reset(&b.state, &b.in, b.now); (err == nil) != granted {
+			t.Errorf("heat %g: %v", heat, err)
 		}
 	}
 }
