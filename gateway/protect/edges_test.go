@@ -411,6 +411,8 @@ func TestResetWaitsForTheThermometer(t *testing.T) {
 	}{
 		"not read yet":            {shedguard.CauseOverTemperature, true, false, false},
 		"read":                    {shedguard.CauseOverTemperature, true, true, true},
+		"its rise not read yet":   {shedguard.CauseTemperatureRise, true, false, false},
+		"its rise read":           {shedguard.CauseTemperatureRise, true, true, true},
 		"there is none":           {shedguard.CauseOverTemperature, false, false, true},
 		"latched for something":   {shedguard.CauseOverpower, true, false, true},
 		"read, and for something": {shedguard.CauseOverpower, true, true, true},
