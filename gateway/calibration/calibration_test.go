@@ -447,15 +447,24 @@ func TestLoadPoint(t *testing.T) {
 		"saturated too": {direct(), steady(24, 40, 1), 100, calibration.Values{Volts: 24, Amps: 44}, calibration.Values{}, "saturated: 40.04 A of 40.96 A"},
 		"volts move": {
 			mains(), func(i int) shedguard.Reading { return steady(226+float64(i%2)*8, 4.5, 1)(0) },
-			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 229.8 V",
+			100,
+			calibration.Values{Volts: 230, Amps: 4.6},
+			calibration.Values{},
+			"unsteady: 229.8 V",
 		},
 		"amps move": {
 			mains(), func(i int) shedguard.Reading { return steady(226, 4.5+float64(i%2)/3, 1)(0) },
-			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "unsteady: 4.66",
+			100,
+			calibration.Values{Volts: 230, Amps: 4.6},
+			calibration.Values{},
+			"unsteady: 4.66",
 		},
 		"warms up": {
 			mains(), func(i int) shedguard.Reading { return steady(226, 4.6-float64(i)/1500, 1)(0) },
-			100, calibration.Values{Volts: 230, Amps: 4.6}, calibration.Values{}, "is the load still warming up?",
+			100,
+			calibration.Values{Volts: 230, Amps: 4.6},
+			calibration.Values{},
+			"is the load still warming up?",
 		},
 	}
 	for name, tt := range tests {
