@@ -56,6 +56,26 @@ type StartArgs struct {
 	MaxWatts   *float64 `json:"max_watts,omitempty"`
 }
 
+// VetoArgs are the arguments of veto_suppression. With Reset, a suppression that
+// was released or vetoed is made ready again instead.
+type VetoArgs struct {
+	Reset bool `json:"reset,omitempty"`
+}
+
+// SelfTest is the result of self_test.
+type SelfTest struct {
+	OK     bool            `json:"ok"` // every check is
+	Checks []SelfTestCheck `json:"checks"`
+}
+
+// SelfTestCheck is one thing that was looked at: "relays", "lamp",
+// "outlet/3/meter".
+type SelfTestCheck struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // what is wrong, or what a person should look at
+}
+
 // DecodeCommand reads a command and checks its envelope, every fault at once.
 // Kind, arguments, expiry and boot are for the gateway to judge, so that each
 // refusal can be answered with its own code.

@@ -73,16 +73,17 @@ func DecodeStatus(b []byte) (Status, error) {
 // ShedState is everything a gateway knows of its shed at one moment: the
 // result of get_state and the body of its local /api/v1/state.
 type ShedState struct {
-	Shed     string         `json:"shed"`
-	Version  string         `json:"version"`
-	At       time.Time      `json:"at"`
-	Outlets  []OutletStatus `json:"outlets"`
-	Alarms   []Alarm        `json:"alarms"`           // open ones
-	Feeder   *FeederStatus  `json:"feeder,omitempty"` // absent where nothing watches it
-	Siren    bool           `json:"siren"`
-	Uplink   string         `json:"uplink"`    // connected, connecting, off
-	Backlog  int            `json:"backlog"`   // records waiting in the outbox
-	UptimeMS int64          `json:"uptime_ms"` // of the gateway program
+	Shed        string             `json:"shed"`
+	Version     string             `json:"version"`
+	At          time.Time          `json:"at"`
+	Outlets     []OutletStatus     `json:"outlets"`
+	Alarms      []Alarm            `json:"alarms"`                // open ones
+	Feeder      *FeederStatus      `json:"feeder,omitempty"`      // absent where nothing watches it
+	Suppression *SuppressionStatus `json:"suppression,omitempty"` // absent where none is enabled
+	Siren       bool               `json:"siren"`
+	Uplink      string             `json:"uplink"`    // connected, connecting, off
+	Backlog     int                `json:"backlog"`   // records waiting in the outbox
+	UptimeMS    int64              `json:"uptime_ms"` // of the gateway program
 	Stamp
 }
 
@@ -95,6 +96,15 @@ type FeederStatus struct {
 	Refusing       bool    `json:"refusing"`        // nothing new begins
 	Waiting        int     `json:"waiting"`         // outlets that wait for room
 	Shed           int     `json:"shed"`            // outlets that were switched off
+}
+
+// SuppressionStatus is how far the output of a suppression agent is.
+type SuppressionStatus struct {
+	Phase   string `json:"phase"` // idle, armed, vetoed, releasing, released, unknown
+	Zone    string `json:"zone,omitempty"`
+	AlarmID string `json:"alarm_id,omitempty"`
+	By      string `json:"by,omitempty"` // who vetoed or reset it
+	LeftMS  int64  `json:"left_ms"`      // of the veto window, or of the release
 }
 
 // OutletStatus is one outlet at one moment.

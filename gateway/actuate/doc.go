@@ -19,6 +19,22 @@
 // own so that one dead bus does not keep the others, and no Close succeeds
 // after it.
 //
+// # Signals and wear
+//
+// A [Signal] is what siren and lamp tell, each in a rhythm of its own: fire
+// without a break, an outlet that stays live in pulses, what cannot be sent by
+// short tones and a slowly blinking lamp. The output of the siren must bear to be
+// switched once a second: a transistor, not a relay. [Wear] bounds how often a
+// relay closes; nothing bounds how often it opens.
+//
+// # Suppression
+//
+// A [Suppressor] drives the output of a suppression agent. Only a fire of the
+// highest grade on which two independent senses agree arms it, and then a person
+// has a window to veto. What it does is on disk before it is done: a restart
+// within the window neither forgets nor releases twice. [CheckSuppression] plays
+// every cause alone before the output is enabled.
+//
 // # When the guard stands still
 //
 // [Deadline] is fed by completed work. When no [Deadline.Kick] came within the

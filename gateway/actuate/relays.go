@@ -54,8 +54,8 @@ type Outlet struct {
 type Options struct {
 	Expanders []Expander
 	Outlets   []Outlet
-	// Siren and Lamp are nil where there is none.
-	Siren, Lamp *Pin
+	// Siren, Lamp and Suppression are nil where there is none.
+	Siren, Lamp, Suppression *Pin
 }
 
 // Relays are the outputs of a shed. Their methods may be called from any
@@ -64,6 +64,7 @@ type Relays struct {
 	expanders   []*expander
 	outlets     map[int]output
 	siren, lamp *output
+	suppression *output
 	sealed      atomic.Bool
 }
 
@@ -88,8 +89,8 @@ type expander struct {
 	holds  uint16                // what was last written and read back
 }
 
-// New returns the outputs after it wrote every outlet open and the siren and
-// the lamp off. Every expander is tried. The error is about the options alone,
+// New returns the outputs after it wrote every outlet open and the siren, the
+// lamp and the suppression off. Every expander is tried. The error is about the options alone,
 // and nothing is written then: an expander that does not answer is no reason to
 // leave the others without a guard, so it shows in [Relays.Fault] and is tried
 // again by [Relays.Verify].
@@ -149,6 +150,9 @@ func New(opts Options) (*Relays, error) {
 	}
 	if opts.Lamp != nil {
 		r.lamp = place("lamp", *opts.Lamp)
+	}
+	if opts.Suppression != nil {
+		r.suppression = place("suppression", *opts.Suppression)
 	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("relays: %w", errors.Join(errs...))
@@ -226,7 +230,7 @@ func (r *Relays) Fault(outlet int) error {
 }
 
 // OpenAll opens every outlet for good: it returns when each expander was tried,
-// and no Close succeeds any more. The siren and the lamp stay as they are.
+// and no Close succeeds any more. The siren, the lamp and the suppression stay as they are.
 func (r *Relays) OpenAll() error {
 	r.sealed.Store(true)
 	if err := r.each((*expander).write); err != nil {
@@ -260,6 +264,15 @@ func (r *Relays) Siren(on bool) error {
 func (r *Relays) Lamp(on bool) error {
 	if err := r.lamp.set(on); err != nil {
 		return fmt.Errorf("lamp: %w", err)
+	}
+	return nil
+}
+
+// Suppression switches the output of the suppression agent. Without one it does
+// nothing.
+func (r *Relays) Suppression(on bool) error {
+	if err := r.suppression.set(on); err != nil {
+		return fmt.Errorf("suppression: %w", err)
 	}
 	return nil
 }

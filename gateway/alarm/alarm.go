@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
@@ -102,6 +103,8 @@ type Kept struct {
 	Heat    float64        `json:"heat"` // protect.UnknownHeat when unknown
 	Session session.Record `json:"session"`
 	Charge  charge.Record  `json:"charge"`
+	// Closings is how long ago its relay closed, in seconds.
+	Closings []float64 `json:"closings_s,omitempty"`
 }
 
 // Entry is an open alarm and what it is about.
@@ -122,23 +125,24 @@ type Book struct {
 
 	turn chan struct{} // whoever's token is in it may use the next group
 	// Of the one whose turn it is.
-	alarms  []*record
-	waiting []shedguard.Event
-	stored  int // how many of waiting, from the oldest, are on disk
-	seq     uint64
-	onsets  []onset           // of the last flap window
-	early   map[key]time.Time // since when what is not told yet stands
-	stale   bool              // the file lacks a change that must not be lost
-	handed  bool              // the file has events that the outbox took
-	heat    map[int]float64
-	written time.Time
+	alarms      []*record
+	waiting     []shedguard.Event
+	stored      int // how many of waiting, from the oldest, are on disk
+	seq         uint64
+	onsets      []onset           // of the last flap window
+	early       map[key]time.Time // since when what is not told yet stands
+	suppression *actuate.SuppressionRecord
+	stale       bool // the file lacks a change that must not be lost
+	handed      bool // the file has events that the outbox took
+	heat        map[int]float64
+	written     time.Time
 
 	mu      sync.Mutex // guards the rest
 	open    []Entry
 	queued  int
 	dropped uint64
 	kept    map[int]Kept
-	urgent  bool // a session began or ended, or an outlet was switched off
+	urgent  bool // a session began or ended, a relay closed, or an outlet was switched off
 	changed bool // anything else about kept
 }
 
@@ -184,7 +188,7 @@ func open(opts Options, d disk, now time.Time) (*Book, error) {
 		b.alarms = append(b.alarms, r)
 	}
 	b.waiting, b.stored = f.Waiting, len(f.Waiting)
-	b.onsets = restore(f.Onsets, now)
+	b.onsets, b.suppression = restore(f.Onsets, now), f.Suppression
 	if f.Outlets != nil {
 		b.kept = f.Outlets
 	}
@@ -203,6 +207,7 @@ func (b *Book) begin(now time.Time, aside bool) {
 			Cause: shedguard.CauseStateLost, Severity: shedguard.SeverityMajor, Action: shedguard.ActionTripped, Latched: true,
 		}, true, now, now)
 	}
+	b.suppression = &actuate.SuppressionRecord{Phase: actuate.SuppressionUnknown}
 	var name string
 	if aside {
 		name = b.opts.Path + ".corrupt-" + b.opts.BootID
@@ -340,7 +345,7 @@ func (b *Book) Keep(outlet int, k Kept) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := b.kept[outlet]
-	b.urgent = b.urgent || sessionID(old) != sessionID(k) || old.Session.Off != k.Session.Off
+	b.urgent = b.urgent || sessionID(old) != sessionID(k) || old.Session.Off != k.Session.Off || len(old.Closings) < len(k.Closings)
 	b.changed = true
 	b.kept[outlet] = k
 	return nil
@@ -351,6 +356,36 @@ func sessionID(k Kept) string {
 		return ""
 	}
 	return k.Session.Session.ID
+}
+
+// Write puts the book on disk now, whether it changed or not.
+func (b *Book) Write(ctx context.Context, now time.Time) error {
+	return b.change(ctx, now, func() { b.stale = true })
+}
+
+// KeepSuppression remembers how far the suppression output is. It is on disk
+// when KeepSuppression returns nil.
+func (b *Book) KeepSuppression(ctx context.Context, r actuate.SuppressionRecord, now time.Time) error {
+	var failed error
+	err := b.change(ctx, now, func() {
+		b.suppression = &r
+		failed = b.write(now, "")
+	})
+	if failed == nil {
+		return nil // what else went wrong is not about this
+	}
+	return errors.Join(failed, err)
+}
+
+// Suppression is how far the suppression output was; unknown when the book was
+// lost, for it may have released.
+func (b *Book) Suppression() actuate.SuppressionRecord {
+	b.turn <- struct{}{}
+	defer func() { <-b.turn }()
+	if b.suppression == nil {
+		return actuate.SuppressionRecord{}
+	}
+	return *b.suppression
 }
 
 // Kept is what the book keeps of an outlet. An outlet it knows nothing of has
@@ -479,7 +514,7 @@ func (b *Book) handOn(ctx context.Context) error {
 // write puts the book on disk. A name for aside keeps the file that was there.
 func (b *Book) write(now time.Time, aside string) error {
 	b.stale = true
-	f := file{Version: version, BootID: b.opts.BootID, SavedAt: now.UTC(), Waiting: b.waiting, Onsets: b.onsets}
+	f := file{Version: version, BootID: b.opts.BootID, SavedAt: now.UTC(), Waiting: b.waiting, Onsets: b.onsets, Suppression: b.suppression}
 	for _, r := range b.alarms {
 		f.Alarms = append(f.Alarms, *r)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
 )
 
 const (
@@ -31,6 +32,8 @@ type file struct {
 	Waiting []shedguard.Event `json:"waiting"` // not handed to the outbox yet
 	Outlets map[int]Kept      `json:"outlets"`
 	Onsets  []onset           `json:"onsets,omitempty"`
+	// Suppression is how far the suppression output is.
+	Suppression *actuate.SuppressionRecord `json:"suppression,omitempty"`
 }
 
 // encode writes the book as one line of JSON and one with its checksum.

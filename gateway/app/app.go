@@ -95,10 +95,13 @@ type App struct {
 	recorder *telemetry.Recorder
 	uplink   *uplink.Uplink
 	status   *status.Server
+	// suppressor is nil where no suppression output is enabled.
+	suppressor *actuate.Suppressor
 
-	restarts   atomic.Int64 // of parts behind the guard
-	calibrated int          // outlets whose meters follow a calibration
-	refused    int          // calibrations that were not applied
+	restarts   atomic.Int64   // of parts behind the guard
+	calibrated int            // outlets whose meters follow a calibration
+	refused    int            // calibrations that were not applied
+	checks     sync.WaitGroup // self-tests that may still wait for a bus
 
 	mu      sync.Mutex
 	resetBy map[int]string // outlets whose latches a person just cleared
@@ -144,6 +147,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.protectors(wired, &opts); err != nil {
 		return nil, errors.Join(err, a.outbox.Close())
 	}
+	a.newSuppressor()
 	if err := a.reporters(ctx); err != nil {
 		return nil, errors.Join(err, a.outbox.Close())
 	}
@@ -239,7 +243,8 @@ func (a *App) put(ctx context.Context, e shedguard.Event) error {
 	return err
 }
 
-// say logs an alarm's life, for the operator at the box.
+// say logs an alarm's life, for the operator at the box, and ends the silence of
+// the siren when there is a new critical one.
 func (a *App) say(ctx context.Context, e *shedguard.Event) {
 	if !e.IsAlarm() {
 		return
@@ -248,6 +253,9 @@ func (a *App) say(ctx context.Context, e *shedguard.Event) {
 	if err != nil {
 		a.log.Error("alarm event cannot be read back", "part", "alarms", "id", e.ID, "err", err)
 		return
+	}
+	if e.Type == shedguard.EventAlarmRaised && m.Severity == shedguard.SeverityCritical && a.guard != nil {
+		a.guard.Alarmed()
 	}
 	level := slog.LevelWarn
 	if m.Severity == shedguard.SeverityCritical || m.Severity == shedguard.SeverityMajor {
@@ -292,7 +300,7 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		outlets = append(outlets, guard.Outlet{
 			Number: o.Number, Limits: o.ProtectLimits(), Session: settings, Charge: o.ChargeSettings(),
 			Heat: kept.Heat, Latched: a.alarms.Latched(o.Number), Kept: kept.Session, Curves: kept.Charge,
-			RatedWatts: o.RatedWatts(),
+			RatedWatts: o.RatedWatts(), Closings: kept.Closings,
 		})
 	}
 	var shared *guard.Feeder
@@ -300,7 +308,7 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		shared = &guard.Feeder{Limits: l, Severity: a.cfg.Feeder.Severity}
 	}
 	a.guard, err = guard.New(guard.Options{
-		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, Feeder: shared, Deadline: a.deadline, Enable: enable,
+		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, ClosingsPerHour: a.cfg.Actuate.ClosingsPerHour, Feeder: shared, Deadline: a.deadline, Enable: enable,
 		Watchdog: opts.Watchdog, NewID: newID, ChangeQueue: 64, SampleQueue: 1024,
 	})
 	return err
@@ -343,13 +351,17 @@ func (a *App) Run(ctx context.Context) error {
 	after, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var reports sync.WaitGroup
-	for name, run := range map[string]func(context.Context) error{
+	parts := map[string]func(context.Context) error{
 		"alarms":    a.recordChanges,
 		"telemetry": a.recordSamples,
 		"uplink":    a.uplink.Run,
 		"clock":     a.clock.Run,
 		"status":    a.status.Run,
-	} {
+	}
+	if a.suppressor != nil {
+		parts["suppression"] = a.suppressor.Run
+	}
+	for name, run := range parts {
 		reports.Go(func() { a.keep(after, name, run) })
 	}
 	var watch sync.WaitGroup
@@ -366,7 +378,7 @@ func (a *App) Run(ctx context.Context) error {
 		a.log.Error("guard ended", "err", err)
 	}
 	stop()
-	if !waitFor(&reports, Grace) {
+	if !waitFor(&reports, Grace) || !waitFor(&a.checks, Grace) {
 		err = errors.Join(err, fmt.Errorf("gateway: a part did not end within %s", Grace))
 	}
 	if cerr := a.outbox.Close(); cerr != nil {

@@ -324,10 +324,10 @@ func TestUnsentCriticalAlarmSoundsTheSiren(t *testing.T) {
 	if s.Siren {
 		t.Error("the siren sounds at once: the link gets ten seconds first")
 	}
-	b.await(t, 20*time.Second, "siren", func(s *shedguard.ShedState) bool { return s.Siren })
-	if outputs := b.shed.Expander.Outputs(); outputs&(1<<sim.SirenPin) == 0 {
-		t.Errorf("outputs %#04x: want the siren's pin driven", outputs)
-	}
+	// In short tones: the output is on for a part of the time.
+	b.await(t, 30*time.Second, "siren", func(s *shedguard.ShedState) bool {
+		return s.Siren && b.shed.Expander.Outputs()&(1<<sim.SirenPin) != 0
+	})
 }
 
 // TestUnreadableLatchesKeepEverythingOpen: a gateway that cannot know what was

@@ -78,7 +78,14 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 		}
 		a.guard.Silence()
 		return nil, nil
-	case shedguard.CommandVetoSuppression, shedguard.CommandSelfTest, shedguard.CommandSnapshot:
+	case shedguard.CommandVetoSuppression:
+		return a.vetoSuppression(ctx, c)
+	case shedguard.CommandSelfTest:
+		if err := shedguard.DecodeArgs(c.Args, &struct{}{}); err != nil {
+			return nil, bad(err)
+		}
+		return a.selfTest(ctx), nil
+	case shedguard.CommandSnapshot:
 		return nil, shedguard.Refuse(shedguard.CodeNotPermitted, "%s: this gateway has nothing wired for it", c.Kind)
 	default:
 		return nil, shedguard.Refuse(shedguard.CodeUnknownKind, "%q", c.Kind)

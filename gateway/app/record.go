@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/alarm"
 	"github.com/shedguard/shedguard/gateway/guard"
 	"github.com/shedguard/shedguard/gateway/poll"
@@ -80,7 +81,7 @@ func (a *App) record(ctx context.Context, c *guard.Change) {
 		if c.Latched == 0 {
 			o.By = a.takeResetBy(c.Outlet)
 		}
-		fail("heat and session", a.alarms.Keep(c.Outlet, alarm.Kept{Heat: c.Heat, Session: c.Record, Charge: c.Curves}))
+		fail("heat and session", a.alarms.Keep(c.Outlet, alarm.Kept{Heat: c.Heat, Session: c.Record, Charge: c.Curves, Closings: c.Closings}))
 		if len(c.Decisions) > 0 {
 			a.recorder.Incident(c.Outlet, c.At)
 		}
@@ -192,7 +193,14 @@ func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
 	severity, since, waiting := a.uplink.OldestUnsent()
 	late := waiting && now.Sub(since) > SoundAfter
 	urgent := late && severity == shedguard.SeverityCritical
-	a.guard.Sound(urgent, late && !urgent)
+	switch {
+	case urgent:
+		a.guard.Signal(actuate.SignalUnsentCritical)
+	case late:
+		a.guard.Signal(actuate.SignalUnsent)
+	default:
+		a.guard.Signal(actuate.SignalNone)
+	}
 }
 
 // recordSamples turns samples into telemetry.

@@ -17,6 +17,7 @@ func (a *App) State() shedguard.ShedState {
 		Outlets: []shedguard.OutletStatus{}, Alarms: []shedguard.Alarm{},
 		Stamp: shedguard.Stamp{Clock: a.clock.Quality(), MonoMS: a.clock.Mono(now).Milliseconds(), BootID: a.boot},
 	}
+	s.Suppression = a.suppressionStatus()
 	if f, ok := a.guard.Feeder(); ok {
 		s.Feeder = &shedguard.FeederStatus{
 			Watts: f.Drawn, CommittedWatts: f.Committed(), SoftWatts: f.SoftWatts, HardWatts: f.HardWatts,

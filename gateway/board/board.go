@@ -194,7 +194,7 @@ func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, e
 	for _, out := range []struct {
 		from *config.Pin
 		to   **actuate.Pin
-	}{{cfg.Siren, &opts.Siren}, {cfg.Lamp, &opts.Lamp}} {
+	}{{cfg.Siren, &opts.Siren}, {cfg.Lamp, &opts.Lamp}, {cfg.SuppressionOutput(), &opts.Suppression}} {
 		if out.from != nil {
 			p := pin(out.from)
 			*out.to = &p
@@ -230,6 +230,7 @@ func outputs(cfg *config.Config, r *config.Expander) wiring {
 	}
 	use(cfg.Siren)
 	use(cfg.Lamp)
+	use(cfg.SuppressionOutput())
 	return w
 }
 

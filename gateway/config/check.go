@@ -262,6 +262,7 @@ func (c *checker) outputs(cfg *Config) {
 	}
 	use("siren", cfg.Siren)
 	use("lamp", cfg.Lamp)
+	use("suppression.output", cfg.SuppressionOutput())
 	for i := range cfg.Relays {
 		if r := &cfg.Relays[i]; r.Address != 0 && r.Chip != "" && r.Chip != "max7310" && (r.Address < 0x20 || r.Address > 0x27) {
 			c.fault(fmt.Sprintf("relays[%d].address", i), fmt.Sprintf("%#02x", r.Address), "a whole number, 0x20 to 0x27, for a "+r.Chip)
@@ -270,7 +271,7 @@ func (c *checker) outputs(cfg *Config) {
 			c.fault(fmt.Sprintf("relays[%d].active_low", i), "false", "true: a "+sinking+" can only sink, and its outputs are high before anybody wrote them")
 		}
 		if name := cfg.Relays[i].Name; name != "" && !used[name] {
-			c.fault(fmt.Sprintf("relays[%d].name", i), show(name), "an expander that an outlet, the siren or the lamp uses")
+			c.fault(fmt.Sprintf("relays[%d].name", i), show(name), "an expander that an outlet, the siren, the lamp or the suppression uses")
 		}
 	}
 }
@@ -384,6 +385,9 @@ func (c *Config) warnings() []string {
 	}
 	if !c.Uplink.RequireAck {
 		warnings = append(warnings, "uplink.require_ack: false: an alarm leaves the gateway on the broker's word alone")
+	}
+	if s := c.Suppression; s != nil && s.Enabled {
+		warnings = append(warnings, "suppression.enabled: true: a fire on which two senses agree releases the agent after "+s.Veto.String()+" unless somebody vetoes")
 	}
 	if w := c.feederWarning(); w != "" {
 		warnings = append(warnings, w)

@@ -7,23 +7,24 @@ import (
 
 // Config is the configuration of one gateway.
 type Config struct {
-	Shed      string     `yaml:"shed" kind:"shed" doc:"Identity of this shed: MQTT client id, topic level and common name of the certificate."`
-	Uplink    Uplink     `yaml:"uplink" doc:"The way to the collector."`
-	Buses     []Bus      `yaml:"buses" least:"1" doc:"The I2C buses of the box."`
-	Muxes     []Mux      `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
-	Relays    []Expander `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
-	Outlets   []Outlet   `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
-	Feeder    *Feeder    `yaml:"feeder,omitempty" doc:"What the cable and the breaker of the whole shed carry; leave out only where the outlets together cannot exceed it."`
-	Siren     *Pin       `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
-	Lamp      *Pin       `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
-	Actuate   Actuate    `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
-	Alarms    Alarms     `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
-	Poll      Poll       `yaml:"poll" doc:"How often the chips are read."`
-	Telemetry Telemetry  `yaml:"telemetry" doc:"What is sent as time series."`
-	Outbox    Outbox     `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
-	State     State      `yaml:"state" doc:"What must survive a restart."`
-	Status    Status     `yaml:"status" doc:"The local page, metrics and health check."`
-	Clock     Clock      `yaml:"clock" doc:"Whether the wall clock can be trusted."`
+	Shed        string       `yaml:"shed" kind:"shed" doc:"Identity of this shed: MQTT client id, topic level and common name of the certificate."`
+	Uplink      Uplink       `yaml:"uplink" doc:"The way to the collector."`
+	Buses       []Bus        `yaml:"buses" least:"1" doc:"The I2C buses of the box."`
+	Muxes       []Mux        `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
+	Relays      []Expander   `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
+	Outlets     []Outlet     `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
+	Feeder      *Feeder      `yaml:"feeder,omitempty" doc:"What the cable and the breaker of the whole shed carry; leave out only where the outlets together cannot exceed it."`
+	Siren       *Pin         `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
+	Lamp        *Pin         `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
+	Suppression *Suppression `yaml:"suppression,omitempty" doc:"Output that releases a suppression agent; leave out when there is none."`
+	Actuate     Actuate      `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
+	Alarms      Alarms       `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
+	Poll        Poll         `yaml:"poll" doc:"How often the chips are read."`
+	Telemetry   Telemetry    `yaml:"telemetry" doc:"What is sent as time series."`
+	Outbox      Outbox       `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
+	State       State        `yaml:"state" doc:"What must survive a restart."`
+	Status      Status       `yaml:"status" doc:"The local page, metrics and health check."`
+	Clock       Clock        `yaml:"clock" doc:"Whether the wall clock can be trusted."`
 }
 
 // Uplink is the way to the collector.
@@ -162,8 +163,26 @@ type Thermometer struct {
 
 // Actuate says how power is cut when the program cannot.
 type Actuate struct {
-	EnableLine string        `yaml:"enable_line,omitempty" kind:"gpio" doc:"GPIO that is toggled by every completed guard tick and feeds a retriggerable coil enable; leave out when the board has none."`
-	Stagger    time.Duration `yaml:"stagger" min:"0s" max:"30s" doc:"Shortest time between two relays that close, so that inrush currents do not add up."`
+	EnableLine      string        `yaml:"enable_line,omitempty" kind:"gpio" doc:"GPIO that is toggled by every completed guard tick and feeds a retriggerable coil enable; leave out when the board has none."`
+	Stagger         time.Duration `yaml:"stagger" min:"0s" max:"30s" doc:"Shortest time between two relays that close, so that inrush currents do not add up."`
+	ClosingsPerHour int           `yaml:"closings_per_hour" min:"1" max:"120" doc:"How often one relay closes within an hour at most, to spare its contacts. Opening is never bounded."`
+}
+
+// Suppression is the output that releases a suppression agent.
+type Suppression struct {
+	Enabled bool          `yaml:"enabled" doc:"Whether a fire releases the agent. While false the output is wired and kept off."`
+	Output  Pin           `yaml:"output" doc:"Output of the agent's valve or igniter."`
+	Veto    time.Duration `yaml:"veto" min:"15s" max:"5m" doc:"Time from a fire on which two senses agree until the release, in which a person may veto; 15s is what sheds in the field have."`
+	Release time.Duration `yaml:"release" min:"100ms" max:"10m" doc:"How long the output is on; as the maker of the agent says."`
+}
+
+// SuppressionOutput is where the suppression agent is wired; nil when there is
+// none.
+func (c *Config) SuppressionOutput() *Pin {
+	if c.Suppression == nil {
+		return nil
+	}
+	return &c.Suppression.Output
 }
 
 // Alarms says how alarms that come and go are told.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/session"
@@ -36,6 +37,7 @@ type Change struct {
 	Latched    protect.Causes
 	Heat       float64
 	Record     session.Record // what of the sessions must outlive a restart
+	Closings   []float64      // how long ago the relay closed, in seconds, within the last hour
 	Curves     charge.Record  // what of the charges must
 }
 
@@ -103,7 +105,7 @@ type signature struct {
 	state  shedguard.OutletState
 	closed bool
 	failed bool
-	siren  bool
+	signal actuate.Signal
 
 	held, standing, latched, opening protect.Causes
 }
@@ -139,7 +141,7 @@ func (p *pending) stepped(out *session.Outcome) {
 func (o *outlet) mark(now time.Time) {
 	v := &o.verdict
 	sig := signature{
-		state: o.outcome.Outlet, closed: o.in.Closed, failed: o.failure != nil, siren: o.siren,
+		state: o.outcome.Outlet, closed: o.in.Closed, failed: o.failure != nil, signal: o.signal,
 		held: v.Held(), standing: v.Standing(), latched: v.Latched(), opening: v.Opening(),
 	}
 	_, running := o.session.Session()
@@ -165,7 +167,7 @@ func (g *Guard) emit(o *outlet, now time.Time) {
 		Subject: o.subject, Outlet: o.number, At: now,
 		Decisions: slices.Clone(o.verdict.Decisions()), Judged: o.verdict.Judged(), Err: o.failure,
 		State: o.outcome.Outlet, Closed: o.in.Closed, Operations: o.operations, Steps: o.steps,
-		Latched: o.protect.Latched(), Heat: o.protect.Heat(), Record: o.session.Record(), Curves: o.curve.Record(),
+		Latched: o.protect.Latched(), Heat: o.protect.Heat(), Record: o.session.Record(), Closings: o.wear.Ago(now), Curves: o.curve.Record(),
 	}
 	if o.failure != nil {
 		c.Decisions = append(c.Decisions, o.relayFailed(now))

@@ -350,8 +350,12 @@ func (g *Guard) FeederPeak() float64 {
 	return math.Float64frombits(g.supply.peak.Swap(0))
 }
 
-// starts carries out a start, if the feeder allows it.
+// starts carries out a start, if its relay may close so soon and the feeder
+// allows it.
 func (g *Guard) starts(l *line, o *outlet, order *Order, now time.Time) error {
+	if wait := o.wear.Wait(now); wait > 0 && !o.in.Closed {
+		return shedguard.Refuse(shedguard.CodeBusy, "outlet %d: its relay closed %d times within an hour, the most it may: again in %s", o.number, g.opts.ClosingsPerHour, wait.Round(time.Second))
+	}
 	if err := g.supply.mayStart(l, o, order, now); err != nil {
 		return err
 	}

@@ -42,6 +42,8 @@ type Outlet struct {
 	Latched protect.Causes // by the alarm book
 	Kept    session.Record // of the sessions
 	Curves  charge.Record  // of the charges
+	// Closings is how long ago its relay closed before, in seconds.
+	Closings []float64
 	// RatedWatts is the most it is meant for; required where there is a feeder.
 	RatedWatts float64
 }
@@ -54,6 +56,8 @@ type Options struct {
 	// Stagger is the time between two closings anywhere in the shed, so that
 	// chargers do not start together; zero where they may.
 	Stagger time.Duration
+	// ClosingsPerHour bounds how often a relay closes; zero where nothing does.
+	ClosingsPerHour int
 	// Feeder is nil where nothing watches what the outlets draw together.
 	Feeder *Feeder
 	// Deadline and Enable are nil where there are none.
@@ -85,9 +89,11 @@ type Guard struct {
 	last      atomic.Int64  // the last one, since base
 	feedErr   atomic.Pointer[error]
 
-	wantSiren, wantLamp atomic.Bool // by Sound
-	silenced            atomic.Bool
-	siren               atomic.Bool // what was written last
+	asked    atomic.Uint32 // an actuate.Signal, by Signal
+	silenced atomic.Bool
+	siren    atomic.Bool  // a signal that sounds is given
+	lampTest atomic.Int64 // until when the lamp is tested, since base
+	lit      atomic.Bool  // the lamp's output was written on
 
 	dropped, deferred, missed, relayMax, tickMax, late atomic.Int64
 }
@@ -106,17 +112,18 @@ type line struct {
 	answers bool // a chip on it has
 	fed     part // what complete feeds; of the first line
 	faulty  bool // a relay of an outlet on this line does not obey
-	sirens  bool // an outlet on this line asks for the siren
-	alarms  int  // how many of them
+	alarms  int  // how many outlets on this line ask for the siren
 	tend    time.Time
-	sounds  [2]bool // siren and lamp as written
-	unsure  bool    // the write of sounds failed
+	signal  actuate.Signal // that is given
+	given   time.Time      // since when
+	sounds  [2]bool        // siren and lamp as written
+	unsure  bool           // the write of sounds failed
 
 	viewing sync.Mutex // guards views; held only to copy
 	views   []OutletView
-	asks    atomic.Bool // sirens, for the first line
-	fails   atomic.Bool // faulty, for the first line
-	uncut   atomic.Bool // an outlet that must be open cannot be opened
+	asks    atomic.Uint32 // the most urgent actuate.Signal of its outlets, for the first line
+	fails   atomic.Bool   // faulty, for the first line
+	uncut   atomic.Bool   // an outlet that must be open cannot be opened
 }
 
 // BusSubject is what alarms about a bus are about.
@@ -139,6 +146,7 @@ func New(opts Options) (*Guard, error) {
 	check(opts.Stagger >= 0, "stagger: %s: want 0 or more", opts.Stagger)
 	check(len(opts.Lines) >= 1 && len(opts.Lines) <= maxLines, "lines: %d: want 1 to %d", len(opts.Lines), maxLines)
 	check(opts.Relays != nil, "relays: required")
+	check(opts.ClosingsPerHour >= 0, "closings per hour: %d: want 0 or more", opts.ClosingsPerHour)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("guard: %w", errors.Join(errs...))
 	}
@@ -174,6 +182,11 @@ func New(opts Options) (*Guard, error) {
 		}
 		out := newOutlet(o, opts.NewID)
 		out.slot = i
+		if opts.ClosingsPerHour > 0 {
+			var err error
+			out.wear, err = actuate.NewWear(opts.ClosingsPerHour, o.Closings, g.base)
+			check(err == nil, "outlet %d: %v", o.Number, err)
+		}
 		out.place = len(l.outlets)
 		l.outlets = append(l.outlets, out)
 		l.byNo[o.Number] = out
@@ -275,13 +288,14 @@ func (g *Guard) tick(l *line) {
 
 // count sums up what the outlets of a line ask of the first one.
 func (l *line) count(g *Guard, now time.Time) {
-	l.faulty, l.sirens = false, false
+	l.faulty = false
+	asks := actuate.SignalNone
 	alarms, uncut := 0, false
 	for _, o := range l.outlets {
 		uncut = uncut || o.failure != nil && o.verdict.MustOpen() && now.Sub(o.failedAt) >= cutWithin
 		l.faulty = l.faulty || o.failedAt != (time.Time{})
-		if o.siren {
-			l.sirens = true
+		if o.signal != actuate.SignalNone {
+			asks = max(asks, o.signal)
 			alarms++
 		}
 	}
@@ -289,7 +303,7 @@ func (l *line) count(g *Guard, now time.Time) {
 		g.silenced.Store(false) // silence holds until there is something new
 	}
 	l.alarms = alarms
-	l.asks.Store(l.sirens)
+	l.asks.Store(uint32(asks))
 	l.fails.Store(l.faulty)
 	l.uncut.Store(uncut)
 }
@@ -308,9 +322,10 @@ func (g *Guard) mayFeed() bool {
 
 // tend verifies the relays, and applies the siren and the lamp.
 func (g *Guard) tend(l *line, now time.Time) {
-	var sirens, faulty bool
+	faulty := false
+	signal := actuate.Signal(g.asked.Load())
 	for _, other := range g.lines {
-		sirens = sirens || other.asks.Load()
+		signal = max(signal, actuate.Signal(other.asks.Load()))
 		faulty = faulty || other.fails.Load()
 	}
 	// A bus that is being brought back would not let them be read: a moment
@@ -321,13 +336,21 @@ func (g *Guard) tend(l *line, now time.Time) {
 		_ = g.relays.Verify()
 		l.tend = now.Add(verifyEvery)
 	}
-	want := [2]bool{(sirens || g.wantSiren.Load()) && !g.silenced.Load(), g.wantLamp.Load()}
+	if signal != l.signal {
+		l.signal, l.given = signal, now
+	}
+	silenced, d := g.silenced.Load(), now.Sub(l.given)
+	want := [2]bool{
+		signal.Siren(d) && !silenced,
+		signal.Lamp(d) || int64(now.Sub(g.base)) < g.lampTest.Load(),
+	}
+	g.siren.Store(signal.Sounds() && !silenced)
 	if want == l.sounds && !l.unsure {
 		return
 	}
 	err := errors.Join(g.relays.Siren(want[0]), g.relays.Lamp(want[1]))
 	l.sounds, l.unsure = want, err != nil // tried again with the next tick
-	g.siren.Store(want[0])
+	g.lit.Store(want[1] && err == nil)
 }
 
 func (g *Guard) healing() bool {
@@ -378,19 +401,44 @@ func load(p *atomic.Pointer[error]) error {
 	return nil
 }
 
-// Sound asks for the siren and the lamp for causes outside the guard, such as
-// an alarm that cannot be sent. It does not block; the next tick applies it.
-func (g *Guard) Sound(siren, lamp bool) {
-	if g.wantSiren.Swap(siren) != siren && siren {
+// Signal asks for a signal of siren and lamp for causes outside the guard, such
+// as an alarm that cannot be sent; the most urgent one of all is given. It does
+// not block; the next tick applies it.
+func (g *Guard) Signal(s actuate.Signal) {
+	if was := actuate.Signal(g.asked.Swap(uint32(s))); s.Sounds() && s > was {
 		g.silenced.Store(false)
 	}
-	g.wantLamp.Store(lamp)
 }
 
-// Silence stops the siren until there is a new reason for it.
+// Silence stops the siren until there is a new reason for it. The lamp goes on.
 func (g *Guard) Silence() { g.silenced.Store(true) }
 
-// Siren reports whether the siren was told to sound.
+// Alarmed ends a silence: there is a new critical alarm.
+func (g *Guard) Alarmed() { g.silenced.Store(false) }
+
+// TestLamp lights the lamp for so long, and reports whether its output was
+// written within a second.
+func (g *Guard) TestLamp(ctx context.Context, d time.Duration) bool {
+	g.lit.Store(false)
+	until := int64(time.Since(g.base) + d)
+	maximum(&g.lampTest, until)
+	wait := time.NewTicker(20 * time.Millisecond)
+	defer wait.Stop()
+	end := time.NewTimer(min(d, time.Second))
+	defer end.Stop()
+	for !g.lit.Load() {
+		select {
+		case <-wait.C:
+		case <-end.C:
+			return g.lit.Load()
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// Siren reports whether a signal is given in which the siren has a part.
 func (g *Guard) Siren() bool { return g.siren.Load() }
 
 // Stats are counts since New.

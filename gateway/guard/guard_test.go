@@ -206,7 +206,7 @@ func build(n int, edit func(*guard.Options)) (*shed, error) {
 	if opts.Enable, err = actuate.NewEnable(s.line); err != nil {
 		return nil, err
 	}
-	opts.Relays, err = actuate.New(actuate.Options{Expanders: []actuate.Expander{dev}, Outlets: pins, Siren: &actuate.Pin{Pin: sirenPin}})
+	opts.Relays, err = actuate.New(actuate.Options{Expanders: []actuate.Expander{dev}, Outlets: pins, Siren: &actuate.Pin{Pin: sirenPin}, Lamp: &actuate.Pin{Pin: sirenPin + 1}})
 	if err != nil {
 		return nil, err
 	}
@@ -590,16 +590,19 @@ func TestWeldedRelaySoundsTheSiren(t *testing.T) {
 			time.Sleep(2 * time.Second)
 		}
 		weld(1)
-		if d := decided(s.changes(), "outlet/1", shedguard.CauseRelayWelded); d == nil || !s.siren() || !s.guard.Siren() {
-			t.Errorf("decision %+v, siren %v; want relay_welded and the siren", d, s.siren())
+		if d := decided(s.changes(), "outlet/1", shedguard.CauseRelayWelded); d == nil || !s.guard.Siren() {
+			t.Errorf("decision %+v, siren %v; want relay_welded and the siren", d, s.guard.Siren())
+		}
+		if n := s.heard(10 * time.Second); n < 45 || n > 55 {
+			t.Errorf("the siren is on in %d of 100 tenths of a second, want it to pulse", n)
 		}
 		s.guard.Silence()
-		time.Sleep(time.Minute)
-		if s.siren() {
+		time.Sleep(2 * every)
+		if n := s.heard(time.Minute); n != 0 || s.guard.Siren() {
 			t.Error("the siren sounds after Silence")
 		}
 		weld(2)
-		if !s.siren() {
+		if n := s.heard(10 * time.Second); n < 45 || n > 55 {
 			t.Error("the siren is silent although another relay welded")
 		}
 		if err := stop(); err != nil {
@@ -613,13 +616,13 @@ func TestSoundFromOutside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShed(t, 1, nil)
 		for range 3 {
-			s.guard.Sound(true, true)
+			s.guard.Signal(actuate.SignalUnsentCritical)
 			time.Sleep(every)
 			s.guard.Tick()
 			if !s.siren() {
 				t.Error("no siren")
 			}
-			s.guard.Sound(false, false)
+			s.guard.Signal(actuate.SignalNone)
 			time.Sleep(every)
 			s.guard.Tick()
 			if s.siren() {

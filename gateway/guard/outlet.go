@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/actuate"
 	"github.com/shedguard/shedguard/gateway/charge"
 	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
@@ -41,8 +42,9 @@ type outlet struct {
 	claimed time.Time // when a start got its place at the feeder
 	drew    float64   // W, the last that it drew in this session
 
-	began    bool // it was closed since the gateway started
-	siren    bool
+	began    bool           // it was closed since the gateway started
+	signal   actuate.Signal // that it asks for
+	wear     actuate.Wear
 	failure  error     // why its relay does not obey
 	failedAt time.Time // since when; zero while it obeys
 	pending
@@ -110,7 +112,7 @@ func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 		Fault:     o.failure != nil,
 		Reading:   s.Reading,
 		Fresh:     s.Fresh,
-		MayClose:  allowed && !in.Closed && g.mayClose(now) && g.supply.mayFeed(l, o, now),
+		MayClose:  allowed && !in.Closed && g.mayClose(now) && o.wear.Wait(now) == 0 && g.supply.mayFeed(l, o, now),
 		Curve:     session.Curve{Phase: string(o.charged.Phase), Attached: o.charged.Attached, Over: o.charged.Over},
 	}, now)
 	o.stepped(&o.outcome)
@@ -156,6 +158,7 @@ func (g *Guard) open(o *outlet, why string, decided time.Time) {
 }
 
 func (g *Guard) close(o *outlet, why string, now time.Time) {
+	o.wear.Closed(now) // even one that could not be confirmed may have moved the contact
 	err := g.relays.Close(o.number)
 	if err != nil {
 		// It was written open again, or its expander is lost, which shows.
@@ -178,7 +181,13 @@ func (o *outlet) judgeRelay(err error, now time.Time) {
 		o.operated(Operation{Why: string(shedguard.CauseRelayFailed), At: now, Verified: true})
 	}
 	o.failure = err
-	o.siren = err != nil && o.verdict.MustOpen() || o.verdict.Sounds()
+	o.signal = actuate.SignalNone
+	if err != nil && o.verdict.MustOpen() || o.verdict.Sounds() {
+		o.signal = actuate.SignalElectrical
+	}
+	if burning := o.verdict.Held(); burning.Has(shedguard.CauseFire) || burning.Has(shedguard.CauseSmokeContact) {
+		o.signal = actuate.SignalFire
+	}
 }
 
 // relayFailed is the decision about a relay that does not obey.
@@ -187,7 +196,7 @@ func (o *outlet) relayFailed(now time.Time) protect.Decision {
 		Cause: shedguard.CauseRelayFailed, Severity: shedguard.SeverityCritical, Action: shedguard.ActionNone,
 		Value: now.Sub(o.failedAt).Seconds(), Unit: "s", Since: o.failedAt, At: o.failedAt, Standing: true,
 	}
-	if o.siren {
+	if o.signal != actuate.SignalNone {
 		d.Action = shedguard.ActionSiren
 	}
 	return d

@@ -1,0 +1,216 @@
+package actuate_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/shedguard/shedguard/gateway/actuate"
+)
+
+// bottle is a suppression agent, and a disk that outlives the program.
+type bottle struct {
+	mu     sync.Mutex
+	disk   actuate.SuppressionRecord
+	full   bool // of the disk
+	stuck  bool // the output
+	on     bool
+	bursts int
+	lit    time.Duration
+	since  time.Time
+	phases []actuate.SuppressionPhase
+	errs   int
+}
+
+func (b *bottle) options() actuate.SuppressorOptions {
+	return actuate.SuppressorOptions{
+		Settings: actuate.SuppressionSettings{Veto: 15 * time.Second, Release: 10 * time.Second}, Kept: b.disk,
+		Output: func(on bool) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.stuck {
+				return errors.New("not acknowledged")
+			}
+			switch {
+			case on && !b.on:
+				b.bursts++
+				b.since = time.Now()
+			case !on && b.on:
+				b.lit += time.Since(b.since)
+			}
+			b.on = on
+			return nil
+		},
+		Save: func(_ context.Context, r actuate.SuppressionRecord) error {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if b.full {
+				return errors.New("no space left on device")
+			}
+			b.disk = r
+			return nil
+		},
+		Report: func(r actuate.SuppressionRecord, err error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			if err != nil {
+				b.errs++
+				return
+			}
+			b.phases = append(b.phases, r.Phase)
+		},
+	}
+}
+
+func (b *bottle) run(t *testing.T) (s *actuate.Suppressor, end func()) {
+	t.Helper()
+	s, err := actuate.NewSuppressor(b.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	return s, func() {
+		cancel()
+		if err := <-done; err != nil && !b.full && !b.stuck {
+			t.Errorf("Run: %v", err)
+		}
+	}
+}
+
+func TestSuppressorRestartedInItsWindow(t *testing.T) {
+	t.Parallel()
+	for name, killed := range map[string]bool{"ended": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := &bottle{}
+				restart := func(end func()) (*actuate.Suppressor, func()) {
+					disk := b.disk
+					end()
+					if killed {
+						b.disk = disk // what the end wrote never reached it
+					}
+					time.Sleep(time.Hour)
+					return b.run(t)
+				}
+				s, end := b.run(t)
+				if err := s.Arm(t.Context(), fire(two...)); err != nil || b.disk.Phase != actuate.SuppressionArmed {
+					t.Fatalf("%v, on disk %+v", err, b.disk)
+				}
+				time.Sleep(10*time.Second + 50*time.Millisecond)
+				_, end = restart(end)
+				time.Sleep(4 * time.Second)
+				if b.bursts != 0 {
+					t.Fatal("released before the window had passed")
+				}
+				time.Sleep(2 * time.Second)
+				if b.bursts != 1 || !b.on {
+					t.Fatalf("released %d times, on %t: forgotten over the restart", b.bursts, b.on)
+				}
+				time.Sleep(5 * time.Second)
+				s, end = restart(end) // within the release
+				time.Sleep(time.Minute)
+				if r, _ := s.State(); b.on || b.lit < 9*time.Second || b.lit > 11*time.Second || r.Phase != actuate.SuppressionReleased {
+					t.Errorf("on for %v, %+v: want 10 s in all", b.lit, r)
+				}
+				bursts := b.bursts
+				s, end = restart(end)
+				time.Sleep(time.Minute)
+				if err := s.Arm(t.Context(), fire(two...)); !errors.Is(err, actuate.ErrSpent) {
+					t.Errorf("armed again: %v", err)
+				}
+				time.Sleep(time.Minute)
+				if b.bursts != bursts || b.on {
+					t.Errorf("released again")
+				}
+				end()
+			})
+		})
+	}
+}
+
+func TestSuppressorVetoOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bottle{}
+		s, end := b.run(t)
+		if err := s.Veto(t.Context(), "wang"); !errors.Is(err, actuate.ErrNotArmed) {
+			t.Errorf("%v", err)
+		}
+		if err := s.Arm(t.Context(), fire(two...)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(14 * time.Second)
+		if err := s.Veto(t.Context(), "wang"); err != nil {
+			t.Fatal(err)
+		}
+		end()
+		_, end = b.run(t)
+		time.Sleep(time.Hour)
+		if b.bursts != 0 || b.disk.Phase != actuate.SuppressionVetoed || b.disk.By != "wang" {
+			t.Errorf("released %d times, on disk %+v", b.bursts, b.disk)
+		}
+		if want := []actuate.SuppressionPhase{actuate.SuppressionArmed, actuate.SuppressionVetoed}; !slices.Equal(b.phases, want) {
+			t.Errorf("reported %v, want %v", b.phases, want)
+		}
+		end()
+	})
+}
+
+// TestSuppressorTriesAgain: an output that cannot be written is written again;
+// a full disk keeps nobody from putting out a fire, and nobody's veto from
+// holding.
+func TestSuppressorTriesAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bottle{full: true, stuck: true}
+		s, end := b.run(t)
+		if err := s.Arm(t.Context(), fire(two...)); err == nil {
+			t.Error("armed on a full disk, and nothing was said of it")
+		}
+		time.Sleep(16 * time.Second)
+		b.mu.Lock()
+		b.stuck = false
+		b.mu.Unlock()
+		time.Sleep(time.Second)
+		if !b.on || b.errs == 0 {
+			t.Errorf("on %t, %d errors", b.on, b.errs)
+		}
+		time.Sleep(time.Minute)
+		if err := s.Reset(t.Context(), "wang"); err == nil {
+			t.Error("reset on a full disk, and nothing was said of it")
+		}
+		if err := s.Arm(t.Context(), fire(two...)); err == nil {
+			t.Error("armed on a full disk, and nothing was said of it")
+		}
+		if err := s.Veto(t.Context(), "wang"); err == nil {
+			t.Error("vetoed on a full disk, and nothing was said of it")
+		}
+		bursts := b.bursts
+		time.Sleep(time.Minute)
+		if b.bursts != bursts {
+			t.Error("released after a veto")
+		}
+		end()
+	})
+}
+
+func TestSuppressorIsChecked(t *testing.T) {
+	t.Parallel()
+	o := (&bottle{}).options()
+	o.Save = nil
+	if _, err := actuate.NewSuppressor(o); err == nil {
+		t.Error("no save")
+	}
+	o = (&bottle{}).options()
+	o.Settings.Veto = 0
+	if _, err := actuate.NewSuppressor(o); err == nil {
+		t.Error("no window")
+	}
+}
