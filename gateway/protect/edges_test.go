@@ -568,3 +568,139 @@ func TestResetAtTheHeatThatAllowsIt(t *testing.T) {
 		}
 	}
 }
+
+func TestShortCircuitStandsAsLongAsItFlows(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	b.sample(100*time.Millisecond, 40)
+	b.sample(100*time.Millisecond, 40)
+	v := b.sample(100*time.Millisecond, 60)
+	if d, ok := v.Why(); !ok || d.Value != 60 || !d.Standing {
+		t.Errorf("while it flows: %+v", d)
+	}
+	if err := b.limits.Reset(&b.state, &b.in, b.now); err == nil {
+		t.Error("reset while it flows")
+	}
+	v = b.sample(100*time.Millisecond, 0)
+	if d, ok := v.Why(); !ok || d.Value != 60 || d.Standing {
+		t.Errorf("after it: %+v", d)
+	}
+	if err := b.limits.Reset(&b.state, &b.in, b.now); err != nil {
+		t.Errorf("reset after it: %v", err)
+	}
+}
+
+// TestWeldIsLookedForAfterTheSwitching: what was converted until then is the
+// current of a closed relay.
+func TestWeldIsLookedForAfterTheSwitching(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	b.sample(time.Second, 5)
+	b.in.Closed, b.in.SwitchedAt = false, b.now.Add(time.Second)
+	b.sample(900*time.Millisecond, 0.3)
+	b.sample(100*time.Millisecond, 0.3) // the very instant
+	began := b.now.Add(100 * time.Millisecond)
+	for range 20 {
+		v := b.sample(100*time.Millisecond, 0.3)
+		if welded := v.Latched().Has(shedguard.CauseRelayWelded); welded != (b.now.Sub(began) >= 500*time.Millisecond) {
+			t.Fatalf("%v after the first sample: %v", b.now.Sub(began), v.Latched())
+		}
+	}
+	v := b.step()
+	if d, ok := v.Why(); !ok || d.Value != 0.3 || !d.Since.Equal(began) {
+		t.Errorf("%+v, want 0.3 A since %v", d, began)
+	}
+}
+
+// both gives a sample of the thermometer beside one of the meter.
+func (b *bench) both(d time.Duration, celsius float64) protect.Verdict {
+	b.now = b.now.Add(d)
+	b.in.Celsius, b.in.CelsiusAt = celsius, b.now
+	b.in.Reading, b.in.Fresh = reading(b.now, 0), true
+	return b.step()
+}
+
+func TestThermometerToTheSecond(t *testing.T) {
+	t.Parallel()
+	slow := func() *protect.Limits { // as slow a meter as the thermometer
+		l := limits()
+		l.MeterStale.Enabled, l.TemperatureRise.Enabled = false, false
+		return l
+	}
+	for gap, trips := range map[time.Duration]bool{5 * time.Second: true, 10 * time.Second: true, 10*time.Second + 1: false} {
+		b := newBench(slow(), 0, 0)
+		b.both(time.Second, 70)
+		v := b.both(gap, 70)
+		if v.Latched().Has(shedguard.CauseOverTemperature) != trips {
+			t.Errorf("%v apart: %v", gap, v.Latched())
+		}
+	}
+	b := newBench(slow(), 0, 0)
+	for _, celsius := range []float64{70, 70, 71, 80, 62} {
+		b.both(time.Second, celsius)
+	}
+	v := b.step()
+	if d, ok := v.Why(); !ok || d.Value != 80 || !d.Standing {
+		t.Errorf("%+v, want 80 °C, standing above 60 °C", d)
+	}
+	b = newBench(slow(), 0, 0)
+	for range 5 {
+		v = b.both(time.Second, math.Inf(1))
+	}
+	if v.MustOpen() {
+		t.Errorf("opened for what is no temperature: %v", v.Opening())
+	}
+}
+
+func TestThermometerThatIsNotJudged(t *testing.T) {
+	t.Parallel()
+	l := limits()
+	l.OverTemperature.Enabled, l.TemperatureRise.Enabled = false, false
+	b := newBench(l, 0, 0)
+	b.in.ThermometerPolling = b.now
+	var v protect.Verdict
+	for range 20 {
+		v = b.sample(time.Second, 0) // it never answers
+	}
+	if v.MustOpen() {
+		t.Errorf("silent: %v", v.Opening())
+	}
+	for range 20 {
+		v = b.both(time.Second, 90)
+	}
+	if v.MustOpen() {
+		t.Errorf("hot: %v", v.Opening())
+	}
+}
+
+func TestTemperatureFromTheFuture(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	b.in.ThermometerPolling, b.in.Celsius, b.in.CelsiusAt = b.now, 25, b.now.Add(time.Hour)
+	b.sample(time.Second, 0)
+	var v protect.Verdict
+	b.in.CelsiusAt = b.now // no news any more
+	for range 11 {
+		v = b.sample(time.Second, 0)
+	}
+	if !v.Opening().Has(shedguard.CauseMeterStale) {
+		t.Errorf("silent for 11 s: %v", v.Held())
+	}
+}
+
+func TestSilentMeterOfAHotOutlet(t *testing.T) {
+	t.Parallel()
+	b := newBench(limits(), 0, 0)
+	for range 5 {
+		b.both(time.Second, 70)
+	}
+	var v protect.Verdict
+	for range 4 { // the meter is silent, the thermometer is not
+		b.now = b.now.Add(time.Second)
+		b.in.CelsiusAt = b.now
+		v = b.step()
+	}
+	if !v.Held().Has(shedguard.CauseOverTemperature) || !v.Held().Has(shedguard.CauseMeterStale) {
+		t.Errorf("%v", v.Held())
+	}
+}
