@@ -134,7 +134,7 @@ fuzz: ## every fuzz target for 30 s
 	  done; \
 	done
 
-mutate: ## breaks every protection rule on purpose; fails where no test notices (half an hour)
+mutate: ## breaks every protection rule on purpose; fails where no test notices
 	nice $(GO) run ./deploy/mutate --equivalent deploy/mutate/equivalent.txt $(RULES)
 
 clean: ## what was built
