@@ -1,0 +1,128 @@
+// Package capture reads the frames of cameras that speak motion JPEG over HTTP
+// (multipart/x-mixed-replace), in pure Go: unlike a video library it cannot hang,
+// every wait has an end.
+//
+// # Caveats
+//
+// A picture is handed on as it came; whoever decodes it finds out whether it is
+// one. A part without a length is read up to the next boundary.
+package capture
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	// MaxPicture bounds a picture in bytes.
+	MaxPicture = 8 << 20
+	// Silence is how long a camera may say nothing.
+	Silence = 10 * time.Second
+)
+
+// ErrSilent comes when a camera said nothing for Silence.
+var ErrSilent = errors.New("the camera says nothing")
+
+// MJPEG is a camera's stream.
+type MJPEG struct {
+	cancel context.CancelCauseFunc
+	body   io.ReadCloser
+	parts  *multipart.Reader
+	silent *time.Timer
+	ctx    context.Context //nolint:containedctx // of the request that lasts as long as the stream
+}
+
+// OpenMJPEG asks a camera for its stream. The address may hold user and password,
+// for basic authentication; errors do not tell them.
+func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("camera: an address that cannot be read")
+	}
+	user := u.User
+	u.User = nil
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := &MJPEG{cancel: cancel, ctx: ctx}
+	m.silent = time.AfterFunc(Silence, func() { cancel(fmt.Errorf("%w for %s", ErrSilent, Silence)) })
+	fail := func(err error) (*MJPEG, error) {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		m.silent.Stop()
+		cancel(nil)
+		return nil, fmt.Errorf("camera %s: %w", u, err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return fail(err)
+	}
+	if user != nil {
+		password, _ := user.Password()
+		req.SetBasicAuth(user.Username(), password)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DialContext: (&net.Dialer{Timeout: Silence / 2}).DialContext, DisableKeepAlives: true, DisableCompression: true,
+	}}
+	res, err := client.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err // its text repeats the address
+		}
+		return fail(err)
+	}
+	m.body = res.Body
+	if res.StatusCode != http.StatusOK {
+		return fail(errors.Join(fmt.Errorf("HTTP %s", res.Status), res.Body.Close()))
+	}
+	media, params, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	switch {
+	case err == nil && media == "multipart/x-mixed-replace" && params["boundary"] != "":
+		// Some cameras write the two dashes into the boundary's name.
+		m.parts = multipart.NewReader(bufio.NewReaderSize(res.Body, 64<<10), strings.TrimPrefix(params["boundary"], "--"))
+	default:
+		return fail(errors.Join(fmt.Errorf("content type %q: want multipart/x-mixed-replace", res.Header.Get("Content-Type")), res.Body.Close()))
+	}
+	return m, nil
+}
+
+// Next returns the next picture.
+func (m *MJPEG) Next() ([]byte, error) {
+	part, err := m.parts.NextPart()
+	if err != nil {
+		return nil, m.fault(err)
+	}
+	b, err := io.ReadAll(io.LimitReader(part, MaxPicture+1))
+	if err != nil {
+		return nil, m.fault(err)
+	}
+	if len(b) > MaxPicture {
+		return nil, fmt.Errorf("camera: a picture of more than %d bytes", MaxPicture)
+	}
+	m.silent.Reset(Silence)
+	return b, nil
+}
+
+// fault is why the stream ended.
+func (m *MJPEG) fault(err error) error {
+	if cause := context.Cause(m.ctx); cause != nil {
+		err = cause
+	}
+	return fmt.Errorf("camera: %w", err)
+}
+
+// Close ends the stream.
+func (m *MJPEG) Close() error {
+	m.silent.Stop()
+	m.cancel(nil)
+	return m.body.Close()
+}
