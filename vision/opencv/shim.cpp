@@ -2,6 +2,7 @@
 
 #include "shim.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -9,6 +10,8 @@
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+#include <opencv2/videoio.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -102,3 +105,62 @@ char* sg_forward(void* net, const void* mat, const char* input, const float* tab
 }
 
 void sg_set_threads(int n) { cv::setNumThreads(n); }
+
+char* sg_open_live(const char* url, int device, int timeout_ms, void** live) {
+  return guarded([&] {
+    // Over TCP: what is lost of a picture over UDP comes as smears of any colour.
+    setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp", 0);
+    auto capture = new cv::VideoCapture();
+    *live = capture;
+    bool open;
+    if (device >= 0) {
+      open = capture->open(device, cv::CAP_V4L2);
+      capture->set(cv::CAP_PROP_BUFFERSIZE, 1);
+    } else {
+      open = capture->open(url, cv::CAP_FFMPEG,
+                           {cv::CAP_PROP_OPEN_TIMEOUT_MSEC, timeout_ms, cv::CAP_PROP_READ_TIMEOUT_MSEC, timeout_ms});
+    }
+    if (!open) {
+      delete capture;
+      *live = nullptr;
+      throw std::runtime_error("cannot be opened");
+    }
+  });
+}
+
+char* sg_read_live(void* live, void* mat) {
+  return guarded([&] {
+    cv::Mat& out = *static_cast<cv::Mat*>(mat);
+    if (!static_cast<cv::VideoCapture*>(live)->read(out)) out.release();
+    if (!out.empty() && out.type() != CV_8UC3) throw std::runtime_error("frames are not 8 bit BGR");
+  });
+}
+
+char* sg_close_live(void* live) {
+  return guarded([&] { delete static_cast<cv::VideoCapture*>(live); });
+}
+
+char* sg_grey(const void* mat, int width, int height, void* grey) {
+  return guarded([&] {
+    cv::Mat small, out(height, width, CV_8UC1, grey);
+    cv::resize(*static_cast<const cv::Mat*>(mat), small, cv::Size(width, height), 0, 0, cv::INTER_AREA);
+    cv::cvtColor(small, out, cv::COLOR_BGR2GRAY);
+    if (out.data != grey) throw std::runtime_error("grey: moved");
+  });
+}
+
+char* sg_veil(void* mat, const int* keep, int count) {
+  return guarded([&] {
+    cv::Mat& picture = *static_cast<cv::Mat*>(mat);
+    const cv::Rect all(0, 0, picture.cols, picture.rows);
+    cv::Mat small, veiled;
+    const int block = std::max(8, std::min(picture.cols, picture.rows) / 24);
+    cv::resize(picture, small, cv::Size(std::max(1, picture.cols / block), std::max(1, picture.rows / block)), 0, 0, cv::INTER_AREA);
+    cv::resize(small, veiled, picture.size(), 0, 0, cv::INTER_NEAREST);
+    for (int i = 0; i < count; i++) {
+      const cv::Rect r = cv::Rect(keep[4 * i], keep[4 * i + 1], keep[4 * i + 2], keep[4 * i + 3]) & all;
+      if (r.area() > 0) picture(r).copyTo(veiled(r));
+    }
+    veiled.copyTo(picture);
+  });
+}

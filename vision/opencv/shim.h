@@ -27,6 +27,18 @@ char* sg_forward(void* net, const void* mat, const char* input, const float* tab
 char* sg_copy_pixels(void* mat, int width, int height, const void* bgr);
 void sg_set_threads(int n);
 
+// A camera or a file that is read as it comes. Opening and reading give up after
+// timeout_ms where FFmpeg can tell. An empty mat is the end.
+char* sg_open_live(const char* url, int device, int timeout_ms, void** live);
+char* sg_read_live(void* live, void* mat);
+char* sg_close_live(void* live);
+
+// sg_grey averages a picture to width x height grey pixels.
+char* sg_grey(const void* mat, int width, int height, void* grey);
+// sg_veil makes all but count rectangles (x, y, width, height in pixels) of a picture
+// unrecognisable.
+char* sg_veil(void* mat, const int* keep, int count);
+
 #ifdef __cplusplus
 }
 #endif

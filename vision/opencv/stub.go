@@ -84,3 +84,24 @@ func (*VideoWriter) Write(*Image) error { return ErrNotBuilt }
 
 // Close does nothing.
 func (*VideoWriter) Close() error { return nil }
+
+// LiveTimeout is how long a camera may take to answer.
+const LiveTimeout = 8 * time.Second
+
+// Live cannot be opened without OpenCV.
+type Live struct{}
+
+// OpenLive returns [ErrNotBuilt].
+func OpenLive(string) (*Live, error) { return nil, ErrNotBuilt }
+
+// Next returns [ErrNotBuilt].
+func (*Live) Next() (*Image, error) { return nil, ErrNotBuilt }
+
+// Close does nothing.
+func (*Live) Close() error { return nil }
+
+// Grey returns [ErrNotBuilt].
+func (*Image) Grey([]uint8, int, int) error { return ErrNotBuilt }
+
+// Veil returns [ErrNotBuilt].
+func (*Image) Veil([]vision.Box) error { return ErrNotBuilt }

@@ -35,7 +35,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -44,6 +44,7 @@ func main() {
 type cli struct {
 	logflags.Flags
 
+	Run      runCmd      `cmd:"" help:"Watch cameras and tell what is confirmed."`
 	Try      tryCmd      `cmd:"" help:"Look at pictures and videos, and tell and draw what is seen."`
 	Evaluate evaluateCmd `cmd:"" help:"Look at labelled pictures and tell how well flame and smoke are told from everything else."`
 	Bench    benchCmd    `cmd:"" help:"Measure how long one frame takes on this machine."`
@@ -53,13 +54,14 @@ type cli struct {
 // env is what a command works with.
 type env struct {
 	ctx  context.Context //nolint:containedctx // kong hands commands their arguments by type
+	in   io.Reader
 	out  io.Writer
 	errs io.Writer
 	log  *slog.Logger
 }
 
 // run is main without the process around it.
-func run(ctx context.Context, args []string, out, errs io.Writer) int {
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c,
@@ -83,7 +85,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(errs, fmt.Errorf("%w; see shedguard-vision --help", err), exitUsage)
 	}
-	e := &env{ctx: ctx, out: out, errs: errs, log: c.Logger(errs)}
+	e := &env{ctx: ctx, in: in, out: out, errs: errs, log: c.Logger(errs)}
 	if err := parsed.Run(e); err != nil {
 		code := exitFailed
 		if _, ok := errors.AsType[usageError](err); ok {

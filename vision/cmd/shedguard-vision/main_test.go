@@ -22,7 +22,7 @@ import (
 func program(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), args, &o, &e)
+	code = run(t.Context(), args, strings.NewReader(""), &o, &e)
 	return code, o.String(), e.String()
 }
 
@@ -267,7 +267,7 @@ func TestInterrupted(t *testing.T) {
 	cancel()
 	for _, args := range [][]string{{"try", in}, {"evaluate", "--images", in, "--labels", in, "--json"}, {"bench"}} {
 		var out, errs bytes.Buffer
-		if code := run(ctx, append(args, "--model", onnxtest.Folder(t, 64, 32)), &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
+		if code := run(ctx, append(args, "--model", onnxtest.Folder(t, 64, 32)), strings.NewReader(""), &out, &errs); code != exitFailed || !strings.Contains(errs.String(), "interrupted") {
 			t.Errorf("%v: exit %d, %q", args, code, errs.String())
 		}
 	}

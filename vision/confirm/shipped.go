@@ -1,0 +1,24 @@
+package confirm
+
+import (
+	"time"
+
+	"github.com/shedguard/shedguard/vision"
+)
+
+// Shipped is how a camera is judged with a model, unless somebody knows better.
+// The model's thresholds are for single pictures; here several frames must agree, so
+// that a picture counts from somewhat below them on. Learn is the camera's.
+func Shipped(m vision.Settings) Settings {
+	return Settings{
+		Picture: vision.Scores{Flame: 0.8 * m.Alarm.Flame, Smoke: m.Alarm.Smoke},
+		Cells:   m.Boxes,
+		Margin:  1.5,
+		K:       6,
+		N:       9,
+		Span:    1800 * time.Millisecond,
+		Alive:   [classes]float64{vision.Flame: 1.5, vision.Smoke: 1.05},
+		Still:   [classes]float64{vision.Flame: 0.35, vision.Smoke: 0.6},
+		Hold:    3 * time.Second,
+	}
+}
