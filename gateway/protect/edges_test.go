@@ -704,3 +704,25 @@ func TestSilentMeterOfAHotOutlet(t *testing.T) {
 		t.Errorf("%v", v.Held())
 	}
 }
+
+// TestLatchOutlivesItsRule: a latch of an earlier boot stays until a reset, though
+// its rule only reports or suspends by now and decides again.
+func TestLatchOutlivesItsRule(t *testing.T) {
+	t.Parallel()
+	for _, act := range []protect.Act{protect.ActReport, protect.ActSuspend, protect.ActTrip} {
+		l := limits()
+		l.OverTemperature.Act = act
+		b := newBench(l, 0, protect.NewCauses(shedguard.CauseOverTemperature))
+		for range 5 {
+			b.both(time.Second, 70)
+		}
+		for range 5 {
+			b.both(time.Second, 20)
+		}
+		v := b.step()
+		d, ok := v.Why()
+		if !ok || !v.Latched().Has(shedguard.CauseOverTemperature) || v.Suspends() || !d.Latched || d.Action != shedguard.ActionTripped || d.Standing {
+			t.Errorf("%s: %+v, latched %v", act, d, v.Latched())
+		}
+	}
+}
