@@ -154,6 +154,8 @@ func SubjectText(subject string) Text {
 		t = Text{"车棚", "shed"}
 	case "gateway":
 		t = Text{"网关", "gateway"}
+	case "contact":
+		t = Text{"烟感触点", "smoke contact"}
 	case "zone":
 		t = Text{"区域", "zone"}
 	case "bus":

@@ -252,6 +252,31 @@ func (r *Relays) Verify() error {
 	return errors.Join(errs...)
 }
 
+// Inputs is an expander whose pins that are not outputs can be read.
+type Inputs interface {
+	// Pins reads the levels at the pins.
+	Pins() (uint16, error)
+}
+
+// Pins reads the levels at the pins of an expander, by its index in
+// Options.Expanders.
+func (r *Relays) Pins(index int) (uint16, error) {
+	if index < 0 || index >= len(r.expanders) {
+		return 0, fmt.Errorf("expander %d: want 0 to %d", index, len(r.expanders)-1)
+	}
+	e := r.expanders[index]
+	dev, ok := e.dev.(Inputs)
+	if !ok {
+		return 0, fmt.Errorf("%s: has no inputs", e.name)
+	}
+	e.turn <- struct{}{}
+	defer func() { <-e.turn }()
+	if e.lost { // its pins may be anything
+		return 0, fmt.Errorf("%s: %w", e.name, ErrReset)
+	}
+	return dev.Pins()
+}
+
 // Siren switches the siren. Without one it does nothing.
 func (r *Relays) Siren(on bool) error {
 	if err := r.siren.set(on); err != nil {

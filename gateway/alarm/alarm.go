@@ -234,7 +234,7 @@ func (b *Book) Observe(ctx context.Context, o Observation, now time.Time) error 
 		for i := range o.Decisions {
 			d := &o.Decisions[i]
 			f := Fault{
-				Cause: d.Cause, Detail: d.Detail, Severity: d.Severity, Action: d.Action, Value: d.Value,
+				Cause: d.Cause, Detail: d.Detail, Grade: d.Grade, Severity: d.Severity, Action: d.Action, Value: d.Value,
 				Limit: d.Limit, Unit: d.Unit, Since: d.Since, Latched: d.Latched,
 			}
 			if err := f.complete(now); err != nil {

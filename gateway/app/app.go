@@ -308,10 +308,33 @@ func (a *App) protectors(wired *board.Board, opts *Options) (err error) {
 		shared = &guard.Feeder{Limits: l, Severity: a.cfg.Feeder.Severity}
 	}
 	a.guard, err = guard.New(guard.Options{
-		Lines: lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, ClosingsPerHour: a.cfg.Actuate.ClosingsPerHour, Feeder: shared, Deadline: a.deadline, Enable: enable,
+		Contacts: a.contacts(wired),
+		Lines:    lines, Relays: a.relays, Outlets: outlets, Stagger: a.cfg.Actuate.Stagger, ClosingsPerHour: a.cfg.Actuate.ClosingsPerHour, Feeder: shared, Deadline: a.deadline, Enable: enable,
 		Watchdog: opts.Watchdog, NewID: newID, ChangeQueue: 64, SampleQueue: 1024,
 	})
 	return err
+}
+
+// contacts are the smoke contacts and the outlets that each of them cuts.
+func (a *App) contacts(wired *board.Board) []guard.Contact {
+	var all []guard.Contact
+	for i := range a.cfg.SmokeContacts {
+		s := &a.cfg.SmokeContacts[i]
+		c := guard.Contact{
+			Zone: s.Zone, Pin: wired.Contact(s), NormallyClosed: s.NormallyClosed, Debounce: s.Debounce,
+			Severity: s.Severity, Action: shedguard.Action(s.Action),
+		}
+		if s.Action == "report" {
+			c.Action = shedguard.ActionNone
+		}
+		for _, n := range outletNumbers(a.cfg) {
+			if a.zones[n] == s.Zone || c.Action == shedguard.ActionCutShed {
+				c.Outlets = append(c.Outlets, n)
+			}
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // reporters builds what tells others.

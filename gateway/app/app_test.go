@@ -252,6 +252,9 @@ func TestEachScenarioEndsAsTheFateTableSays(t *testing.T) {
 		"undervoltage": {15 * time.Second, func(b *box, s *shedguard.ShedState) bool {
 			return s.Outlets[2].State == shedguard.StateSuspended && alarmed(shedguard.CauseUndervoltage)(s) && !fed(b, 1) && !fed(b, 3) && len(s.Outlets[2].Latched) == 0
 		}},
+		"smoke": {5 * time.Second, func(b *box, s *shedguard.ShedState) bool {
+			return tripped(1)(s) && tripped(3)(s) && alarmed(shedguard.CauseSmokeContact)(s) && !fed(b, 1) && !fed(b, 3) && !tripped(7)(s)
+		}},
 		"welded": {25 * time.Second, func(b *box, s *shedguard.ShedState) bool {
 			return alarmed(shedguard.CauseRelayWelded)(s) && s.Siren && fed(b, 3)
 		}},

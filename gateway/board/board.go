@@ -22,6 +22,7 @@ type Board struct {
 	polls   []poll.Options
 	relays  actuate.Options
 	outlets map[int]*config.Outlet // copies: calibration changes them
+	index   map[string]int         // of the expanders in relays
 }
 
 // New wires cfg to the open buses, by their names in cfg. The configuration
@@ -89,8 +90,8 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Boa
 			b.polls = append(b.polls, poll.Options{Name: name, Points: points[name], Ladder: healers[name].ladder()})
 		}
 	}
-	relays, err := newRelays(cfg, buses)
-	b.relays = relays
+	relays, index, err := newRelays(cfg, buses)
+	b.relays, b.index = relays, index
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("board: %w", err)
 	}
@@ -125,6 +126,11 @@ func (b *Board) Calibrate(records []calibration.Record) (applied int, errs []err
 
 // Relays returns the outputs.
 func (b *Board) Relays() actuate.Options { return b.relays }
+
+// Contact returns the pin of a smoke contact.
+func (b *Board) Contact(c *config.SmokeContact) actuate.Pin {
+	return actuate.Pin{Expander: b.index[c.Name], Pin: c.Pin, ActiveLow: c.ActiveLow}
+}
 
 // spot is where a chip is.
 type spot struct {
@@ -170,7 +176,7 @@ func newPoint(o *config.Outlet, p *config.Poll, at func(*config.Place) (i2c.Bus,
 }
 
 // newRelays makes the drivers of the expanders and says what is wired to them.
-func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, error) {
+func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, map[string]int, error) {
 	var opts actuate.Options
 	var errs []error
 	index := map[string]int{}
@@ -200,7 +206,7 @@ func newRelays(cfg *config.Config, buses map[string]i2c.Bus) (actuate.Options, e
 			*out.to = &p
 		}
 	}
-	return opts, errors.Join(errs...)
+	return opts, index, errors.Join(errs...)
 }
 
 // activeLow says whether a low pin closes what is wired to it.

@@ -20,11 +20,13 @@ var (
 	_ poll.Meter       = (*meter)(nil)
 	_ poll.Thermometer = (*thermometer)(nil)
 	_ actuate.Expander = (*expander)(nil)
+	_ actuate.Inputs   = (*expander)(nil)
 )
 
 // relayChip is the driver of an expander.
 type relayChip interface {
 	actuate.Expander
+	actuate.Inputs
 	fmt.Stringer
 }
 
@@ -121,6 +123,15 @@ func (e *expander) Latch() (uint16, error) {
 	}
 	latch, err := e.dev.Latch()
 	return latch, e.wrap("read latch", err)
+}
+
+// Pins reads the levels at the pins.
+func (e *expander) Pins() (uint16, error) {
+	if e.dev == nil {
+		return 0, e.wrap("read pins", ErrNotConfigured)
+	}
+	pins, err := e.dev.Pins()
+	return pins, e.wrap("read pins", err)
 }
 
 func (e *expander) wrap(what string, err error) error {

@@ -263,6 +263,23 @@ func (c *checker) outputs(cfg *Config) {
 	use("siren", cfg.Siren)
 	use("lamp", cfg.Lamp)
 	use("suppression.output", cfg.SuppressionOutput())
+	zones := map[string]bool{}
+	for i := range cfg.Outlets {
+		zones[cfg.Outlets[i].Zone] = true
+	}
+	for i := range cfg.SmokeContacts {
+		s, at := &cfg.SmokeContacts[i], fmt.Sprintf("smoke_contacts[%d]", i)
+		if s.Name != "" {
+			c.reference(at+".name", s.Name, "relays", relayNames(cfg))
+			if last := lastPin(cfg, s.Name); s.Pin > last {
+				c.fault(at+".pin", strconv.Itoa(s.Pin), fmt.Sprintf("0 to %d, the pins of expander %s", last, s.Name))
+			}
+			pin(at+".pin", fmt.Sprintf("%s pin %d", s.Name, s.Pin))
+		}
+		if s.Zone != "" && !zones[s.Zone] {
+			c.fault(at+".zone", show(s.Zone), "a zone that an outlet names")
+		}
+	}
 	for i := range cfg.Relays {
 		if r := &cfg.Relays[i]; r.Address != 0 && r.Chip != "" && r.Chip != "max7310" && (r.Address < 0x20 || r.Address > 0x27) {
 			c.fault(fmt.Sprintf("relays[%d].address", i), fmt.Sprintf("%#02x", r.Address), "a whole number, 0x20 to 0x27, for a "+r.Chip)
@@ -391,6 +408,15 @@ func (c *Config) warnings() []string {
 	}
 	if w := c.feederWarning(); w != "" {
 		warnings = append(warnings, w)
+	}
+	for i := range c.SmokeContacts {
+		s := &c.SmokeContacts[i]
+		if !s.NormallyClosed {
+			warnings = append(warnings, fmt.Sprintf("smoke_contacts[%d].normally_closed: false: nobody notices a broken wire to the detector of zone %s", i, s.Zone))
+		}
+		if s.Action == "report" {
+			warnings = append(warnings, fmt.Sprintf("smoke_contacts[%d]: only reports smoke in zone %s", i, s.Zone))
+		}
 	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]

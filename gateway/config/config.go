@@ -3,28 +3,31 @@ package config
 import (
 	"strconv"
 	"time"
+
+	"github.com/shedguard/shedguard"
 )
 
 // Config is the configuration of one gateway.
 type Config struct {
-	Shed        string       `yaml:"shed" kind:"shed" doc:"Identity of this shed: MQTT client id, topic level and common name of the certificate."`
-	Uplink      Uplink       `yaml:"uplink" doc:"The way to the collector."`
-	Buses       []Bus        `yaml:"buses" least:"1" doc:"The I2C buses of the box."`
-	Muxes       []Mux        `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
-	Relays      []Expander   `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
-	Outlets     []Outlet     `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
-	Feeder      *Feeder      `yaml:"feeder,omitempty" doc:"What the cable and the breaker of the whole shed carry; leave out only where the outlets together cannot exceed it."`
-	Siren       *Pin         `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
-	Lamp        *Pin         `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
-	Suppression *Suppression `yaml:"suppression,omitempty" doc:"Output that releases a suppression agent; leave out when there is none."`
-	Actuate     Actuate      `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
-	Alarms      Alarms       `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
-	Poll        Poll         `yaml:"poll" doc:"How often the chips are read."`
-	Telemetry   Telemetry    `yaml:"telemetry" doc:"What is sent as time series."`
-	Outbox      Outbox       `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
-	State       State        `yaml:"state" doc:"What must survive a restart."`
-	Status      Status       `yaml:"status" doc:"The local page, metrics and health check."`
-	Clock       Clock        `yaml:"clock" doc:"Whether the wall clock can be trusted."`
+	Shed          string         `yaml:"shed" kind:"shed" doc:"Identity of this shed: MQTT client id, topic level and common name of the certificate."`
+	Uplink        Uplink         `yaml:"uplink" doc:"The way to the collector."`
+	Buses         []Bus          `yaml:"buses" least:"1" doc:"The I2C buses of the box."`
+	Muxes         []Mux          `yaml:"muxes,omitempty" doc:"I2C switches between a bus and its chips."`
+	Relays        []Expander     `yaml:"relays" least:"1" doc:"Expanders whose pins drive relays, siren and lamp."`
+	Outlets       []Outlet       `yaml:"outlets" least:"1" doc:"The outlets of the shed."`
+	Feeder        *Feeder        `yaml:"feeder,omitempty" doc:"What the cable and the breaker of the whole shed carry; leave out only where the outlets together cannot exceed it."`
+	Siren         *Pin           `yaml:"siren,omitempty" doc:"Output of the siren; leave out when there is none."`
+	Lamp          *Pin           `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
+	Suppression   *Suppression   `yaml:"suppression,omitempty" doc:"Output that releases a suppression agent; leave out when there is none."`
+	SmokeContacts []SmokeContact `yaml:"smoke_contacts,omitempty" doc:"Relay contacts of smoke detectors."`
+	Actuate       Actuate        `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
+	Alarms        Alarms         `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
+	Poll          Poll           `yaml:"poll" doc:"How often the chips are read."`
+	Telemetry     Telemetry      `yaml:"telemetry" doc:"What is sent as time series."`
+	Outbox        Outbox         `yaml:"outbox" doc:"The queue on disk that keeps what could not be sent."`
+	State         State          `yaml:"state" doc:"What must survive a restart."`
+	Status        Status         `yaml:"status" doc:"The local page, metrics and health check."`
+	Clock         Clock          `yaml:"clock" doc:"Whether the wall clock can be trusted."`
 }
 
 // Uplink is the way to the collector.
@@ -76,6 +79,19 @@ type Pin struct {
 	Name      string `yaml:"name" doc:"Name of the expander in relays."`
 	Pin       int    `yaml:"pin" min:"0" max:"15" doc:"Pin: 0 to 7, or 0 to 15 where the chip has sixteen (MCP23017: GPA0 to GPA7 are 0 to 7, GPB0 to GPB7 are 8 to 15)."`
 	ActiveLow *bool  `yaml:"active_low,omitempty" doc:"Overrides active_low of the expander for this pin."`
+}
+
+// SmokeContact is the contact of a smoke detector. It cuts by itself, without any
+// other sense.
+type SmokeContact struct {
+	Zone           string             `yaml:"zone" kind:"name" doc:"Fire zone that the detector watches."`
+	Name           string             `yaml:"name" doc:"Name of the expander in relays; the pin is an input of it, with a pull-up."`
+	Pin            int                `yaml:"pin" min:"0" max:"15" doc:"Pin, counted as those of relays."`
+	ActiveLow      bool               `yaml:"active_low" doc:"Whether a closed contact makes the pin low, as one to ground does."`
+	NormallyClosed bool               `yaml:"normally_closed" doc:"Whether the contact opens for smoke. A broken wire then alarms; with a contact that closes for smoke it is never noticed."`
+	Debounce       time.Duration      `yaml:"debounce" min:"100ms" max:"10s" doc:"How long it must say so without a break."`
+	Severity       shedguard.Severity `yaml:"severity" doc:"Severity of its alarm (ITU-T X.733)."`
+	Action         string             `yaml:"action" enum:"report,cut_zone,cut_shed" doc:"report: the alarm only. cut_zone, cut_shed: every outlet of the zone or the shed opens until a person resets it."`
 }
 
 // Outlet is one outlet of the shed.

@@ -61,7 +61,7 @@ type board struct {
 	line   *line
 }
 
-func newBoard(tb testing.TB, every time.Duration) *board {
+func newBoard(tb testing.TB, every time.Duration, change ...func(*Options)) *board {
 	tb.Helper()
 	must := func(err error) {
 		tb.Helper()
@@ -74,7 +74,9 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 	b.relays, err = sim.NewMCP23017(nil)
 	must(err)
 	b.bus.Attach(0x20, b.relays)
-	expander, err := mcp23017.New(b.bus, mcp23017.DefaultOpts())
+	chip := mcp23017.DefaultOpts()
+	chip.Outputs = 0x0FFF // the others are inputs
+	expander, err := mcp23017.New(b.bus, chip)
 	must(err)
 	var points []poll.Point
 	var pins []actuate.Outlet
@@ -110,6 +112,9 @@ func newBoard(tb testing.TB, every time.Duration) *board {
 	opts.Lines = []*poll.Line{l}
 	opts.Relays, err = actuate.New(actuate.Options{Expanders: []actuate.Expander{expander}, Outlets: pins})
 	must(err)
+	for _, c := range change {
+		c(&opts)
+	}
 	b.guard, err = New(opts)
 	must(err)
 	b.line = b.guard.lines[0]

@@ -60,6 +60,8 @@ type Options struct {
 	ClosingsPerHour int
 	// Feeder is nil where nothing watches what the outlets draw together.
 	Feeder *Feeder
+	// Contacts are those of smoke detectors.
+	Contacts []Contact
 	// Deadline and Enable are nil where there are none.
 	Deadline *actuate.Deadline
 	Enable   *actuate.Enable
@@ -74,9 +76,17 @@ type Options struct {
 
 // Guard protects the outlets of a shed.
 type Guard struct {
-	opts    Options
-	relays  *actuate.Relays
-	lines   []*line
+	opts   Options
+	relays *actuate.Relays
+	lines  []*line
+	// Of the first line.
+	contacts   []contact
+	contactsAt time.Time // when they are looked at again
+	pins       uint16
+	pinsErr    error
+
+	imposing sync.Mutex // guards the sources of all outlets; no line takes it for a sample
+
 	owner   map[int]*line
 	supply  *supply
 	changes chan Change
@@ -201,6 +211,7 @@ func New(opts Options) (*Guard, error) {
 			g.supply = newSupply(f, opts.Outlets, g.base)
 		}
 	}
+	errs = append(errs, g.addContacts()...)
 	for _, l := range g.lines {
 		l.scratch = make([]feeder.Load, len(opts.Outlets))
 		for _, n := range l.poll.Outlets() {
@@ -274,6 +285,7 @@ func (g *Guard) tick(l *line) {
 	l.count(g, now)
 	if l.first {
 		g.tend(l, now)
+		g.lookAtContacts(now)
 		g.report(&l.fed, now, now, load(&g.feedErr))
 	}
 	g.addUp(now)

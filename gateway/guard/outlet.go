@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/shedguard/shedguard"
@@ -33,6 +34,8 @@ type outlet struct {
 
 	in         protect.Input
 	conditions []protect.Condition // what others found to stand at this sample
+	sources    []imposed           // guarded by Guard.imposing
+	imposed    atomic.Pointer[[]protect.Condition]
 	told       []protect.Condition // those, what the feeder says, and what the curve showed until the sample before
 	verdict    protect.Verdict
 	outcome    session.Outcome
@@ -134,6 +137,9 @@ func (g *Guard) step(l *line, o *outlet, now time.Time, why string) {
 // conditions is what others found to stand at an outlet. It allocates nothing.
 func (g *Guard) conditions(o *outlet) []protect.Condition {
 	o.told = append(o.told[:0], o.conditions...)
+	if list := o.imposed.Load(); list != nil {
+		o.told = append(o.told, *list...)
+	}
 	if g.supply != nil {
 		if c, ok := g.supply.condition(o.slot); ok {
 			o.told = append(o.told, c)

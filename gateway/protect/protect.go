@@ -39,6 +39,7 @@ type Input struct {
 type Decision struct {
 	Cause    shedguard.Cause
 	Detail   shedguard.Detail // of a condition that others told
+	Grade    shedguard.Grade  // of one about fire
 	Severity shedguard.Severity
 	Action   shedguard.Action
 	Value    float64   // the worst since the decision; of meter_stale the age at the decision

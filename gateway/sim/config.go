@@ -22,6 +22,9 @@ type Settings struct {
 	Profile                   string // of every outlet
 }
 
+// zones are the fire zones, each of the outlets behind one mux.
+func zones() [2]string { return [2]string{"bay-1", "bay-2"} }
+
 // Config is the configuration of a gateway that is wired to the simulated
 // shed, in the form of the file that an installer writes.
 func Config(s Settings) ([]byte, error) {
@@ -33,6 +36,10 @@ func Config(s Settings) ([]byte, error) {
 		Number, Port, Meter, Probe, Pin int
 		Mux, Zone                       string
 	}
+	type contact struct {
+		Zone string
+		Pin  int
+	}
 	data := struct {
 		Settings
 		Bus               string
@@ -40,13 +47,17 @@ func Config(s Settings) ([]byte, error) {
 		Mux1, Mux2        int
 		SirenPin, LampPin int
 		Outlets           []outlet
+		Contacts          []contact
 	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin}
 	for i := range Outlets {
 		side := i / perMux
 		data.Outlets = append(data.Outlets, outlet{
 			Number: i + 1, Port: i % perMux, Meter: FirstMeter + side, Probe: FirstSocket + side, Pin: i,
-			Mux: []string{"left", "right"}[side], Zone: []string{"bay-1", "bay-2"}[side],
+			Mux: []string{"left", "right"}[side], Zone: zones()[side],
 		})
+	}
+	for i, zone := range zones() {
+		data.Contacts = append(data.Contacts, contact{zone, FirstContact + i})
 	}
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {

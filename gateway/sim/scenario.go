@@ -30,7 +30,7 @@ const faultyMains = 20 * time.Second
 
 // Scenarios lists the names that [NewScript] knows.
 func Scenarios() []string {
-	return []string{"quiet", "overload", "short", "hot", "rise", "welded", "overvoltage", "undervoltage", "meter-dead", "bus-hang", "demo"}
+	return []string{"quiet", "overload", "short", "hot", "rise", "welded", "overvoltage", "undervoltage", "smoke", "meter-dead", "bus-hang", "demo"}
 }
 
 // NewScript is the script of a scenario: everyday charging in every outlet, and
@@ -81,6 +81,8 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 			s.Weld(FaultOutlet, true)
 			multiple(2.5)(s)
 		})), nil
+	case "smoke": // in the zone of the outlet, until somebody has aired it
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
 	case "meter-dead":
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.CutMeter(FaultOutlet, true) })), nil
 	case "bus-hang":

@@ -19,6 +19,7 @@ const (
 	BusName         = "sim"
 	ResetLine       = "SIM_RESET" // of both muxes
 	RelayAddress    = 0x20        // MCP23017, outlet n on pin n-1
+	FirstContact    = 12          // of the smoke detectors, one a zone, closed to ground at rest
 	SirenPin        = 14
 	LampPin         = 15
 	FirstMux        = 0x70 // outlets 1 to 6 on ports 0 to 5
@@ -67,6 +68,7 @@ type Shed struct {
 	rng     *rand.Rand
 	since   time.Duration
 	mains   float64 // V before the cable; 0: as usual
+	smoke   uint16  // pins that an open contact leaves high
 	at      float64 // V at the outlets in the last step
 	outlets [Outlets]socket
 	edge    time.Duration // when the enable line last changed
@@ -252,6 +254,18 @@ func (s *Shed) Volts() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.at
+}
+
+// Smoke makes the smoke detector of a zone, 0 or 1, open its contact or close it
+// again. A broken wire to it looks the same.
+func (s *Shed) Smoke(zone int, smoke bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.smoke &^= 1 << (FirstContact + zone)
+	if smoke {
+		s.smoke |= 1 << (FirstContact + zone)
+	}
+	s.Expander.SetPulls(s.smoke)
 }
 
 // CutMeter takes an outlet's meter off the bus, or joins it again.

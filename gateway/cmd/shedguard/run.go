@@ -31,7 +31,7 @@ type simFlags struct {
 type runCmd struct {
 	Config string `short:"c" type:"path" placeholder:"FILE" help:"The configuration. See shedguard check."`
 	simFlags
-	Scenario   string  `default:"quiet" placeholder:"NAME" help:"With --sim: what happens on outlet 3 after 10 s: quiet, overload, short, hot, rise, welded, overvoltage, undervoltage, meter-dead, bus-hang; demo is a longer story."`
+	Scenario   string  `default:"quiet" placeholder:"NAME" help:"With --sim: what happens on outlet 3 after 10 s: quiet, overload, short, hot, rise, welded, overvoltage, undervoltage, smoke, meter-dead, bus-hang; demo is a longer story."`
 	Profile    string  `default:"outlet-10a" placeholder:"NAME" help:"With --sim: the protection profile of every outlet."`
 	Broker     string  `default:"mqtt://127.0.0.1:1883" placeholder:"URL" help:"With --sim: the MQTT broker."`
 	CAFile     string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the authority that signed the broker's certificate."`
