@@ -16,12 +16,21 @@
 //   - overpower and over_temperature: a limit exceeded from one sample to
 //     another at least a delay later, with no sample at or under the limit
 //     between them.
+//   - overvoltage and undervoltage: likewise, with a limit of their own for
+//     being over. They suspend by default: the fault is in the supply, nobody at
+//     the box can mend it, and it goes away without one. An open outlet whose
+//     meter shows next to no voltage says nothing of the supply.
+//   - residual_current: two samples or more, where the meter measures it.
+//   - temperature_rise: the median of three samples against the lowest such
+//     median within a window, so that one wrong sample is never a rise.
+//   - meter_implausible: power that does not fit volts and amps, or a meter that
+//     answers and measures nothing.
 //   - meter_stale: no usable reading for too long, also before the first one.
 //     A thermometer that has fallen silent counts too.
 //   - relay_welded: current although the relay was told to open.
 //
-// A rule decides on a sample and never between samples; only meter_stale
-// decides on the lack of one. Calling Next more often, without a new sample,
+// A rule decides on a sample and never between samples; only meter_stale and
+// meter_implausible decide on the lack of one. Calling Next more often, without a new sample,
 // therefore changes no decision. Between two samples the earlier current is
 // held, at most for the stale limit; after that the heat image stands still,
 // because nothing is known: it does not cool on hope.
@@ -48,6 +57,9 @@
 // reading: it changes nothing and lets the age grow. A suspect reading counts,
 // because a glitch filter must never hide a short circuit. Currents and powers
 // are taken by magnitude, so a meter wired backwards still protects.
+//
+// A conversion speaks until the next one. Sampled slower than 5 times a second,
+// the thermal image may take a charger's inrush for a current that flows.
 //
 // The package holds no clock, does no input or output, allocates nothing in
 // Next and is not safe for concurrent use of one State.
