@@ -5,7 +5,7 @@
 // of cells with a score from 0 to 1. [Settings], read from the model's own
 // model.json, say how a picture becomes the model's input, which score of a
 // picture follows from its cells, and from which score on it counts. [Boxes] are
-// connected cells; a [Sight] is all of that for one frame.
+// connected cells; a [Sight] is all of that for one picture.
 //
 // Wide pictures can be looked at in [Tiles] besides as a whole, so that a small
 // flame far away covers enough of the model's input; [Merge] puts the tiles'

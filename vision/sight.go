@@ -1,16 +1,5 @@
 package vision
 
-import "time"
-
-// Frame says which picture a [Sight] is of.
-type Frame struct {
-	Path   string        // the file it comes from, if any
-	Number int           // within its video, from 0
-	At     time.Duration // since the video began
-	Width  int           // pixels
-	Height int
-}
-
 // Scores are 0 to 1 for the whole of a picture.
 type Scores struct {
 	Flame float64 `json:"flame"`
