@@ -96,7 +96,7 @@ race: page ## all Go tests under the race detector, with real servers
 	SHEDGUARD_REQUIRE_SERVERS=1 $(GO) test -race -shuffle=on -timeout 15m $(TESTS)
 
 vision-test: ## the eyes with OpenCV under the race detector, and how well they see
-	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv ./vision/...
+	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv ./vision/opencv ./vision/cmd/...
 
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e

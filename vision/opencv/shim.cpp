@@ -2,6 +2,8 @@
 
 #include "shim.h"
 
+#include "depthwise.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -9,6 +11,7 @@
 #include <opencv2/core.hpp>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
+#include <opencv2/dnn/layer.details.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
@@ -63,6 +66,13 @@ char* sg_copy_pixels(void* mat, int width, int height, const void* bgr) {
 
 char* sg_read_net(const void* onnx, size_t size, void** net) {
   return guarded([&] {
+    static const bool registered = [] {
+      const cv::dnn::Net first;  // OpenCV's own layers must be there before ours
+      CV_Assert(cv::dnn::LayerFactory::isLayerRegistered("Convolution"));
+      sg_register_depthwise();
+      return true;
+    }();
+    (void)registered;
     cv::dnn::Net n = cv::dnn::readNetFromONNX(static_cast<const char*>(onnx), size);
     if (n.empty()) throw std::runtime_error("no layers");
     n.setPreferableBackend(cv::dnn::DNN_BACKEND_OPENCV);

@@ -36,6 +36,35 @@ func ONNX(width, height int) []byte {
 	return message{}.number(1, 5).sub(7, graph).sub(8, message{}.text(1, "").number(2, 10))
 }
 
+// Depthwise is a network of one depthwise convolution over the three channels of an
+// image, clipped at 0 and 6, from which heat makes flame of the first and smoke of the
+// second channel, less 3, and image_score the means. kernel is 3 or 5; weights has
+// kernel × kernel values a channel. The image's width and height are multiples of the
+// stride.
+func Depthwise(width, height, kernel, stride int, weights [][]float32, bias []float32) []byte {
+	k, s, p := uint64(kernel), uint64(stride), uint64(kernel/2)
+	var all []float32
+	for _, w := range weights {
+		all = append(all, w...)
+	}
+	pick := []float32{1, 0, 0, 0, 1, 0} // output × input
+	graph := message{}.
+		sub(1, node("Conv", []string{"image", "weights", "bias"}, "filtered", ints("kernel_shape", k, k), ints("strides", s, s), ints("pads", p, p, p, p), ints("dilations", 1, 1), integer("group", 3))).
+		sub(1, node("Clip", []string{"filtered"}, "clipped", float("min", 0), float("max", 6))).
+		sub(1, node("Conv", []string{"clipped", "pick", "less"}, "logits", ints("kernel_shape", 1, 1), ints("strides", 1, 1), ints("pads", 0, 0, 0, 0), ints("dilations", 1, 1), integer("group", 1))).
+		sub(1, node("Sigmoid", []string{"logits"}, "heat")).
+		sub(1, node("GlobalAveragePool", []string{"heat"}, "image_score")).
+		text(2, "depthwise").
+		sub(5, tensor("weights", all, 3, 1, k, k)).
+		sub(5, tensor("bias", bias, 3)).
+		sub(5, tensor("pick", pick, 2, 3, 1, 1)).
+		sub(5, tensor("less", []float32{-3, -3}, 2)).
+		sub(11, value("image", 1, 3, height, width)).
+		sub(12, value("heat", 1, 2, height/stride, width/stride)).
+		sub(12, value("image_score", 1, 2, 1, 1))
+	return message{}.number(1, 5).sub(7, graph).sub(8, message{}.text(1, "").number(2, 10))
+}
+
 // message is a protocol buffer; the numbers of the fields are those of onnx.proto.
 type message []byte
 
@@ -73,6 +102,12 @@ func ints(name string, values ...uint64) message {
 
 func integer(name string, v uint64) message {
 	return message{}.text(1, name).number(3, v).number(20, 2)
+}
+
+func float(name string, v float32) message {
+	m := message{}.text(1, name)
+	m = binary.LittleEndian.AppendUint32(binary.AppendUvarint(m, 2<<3|5), math.Float32bits(v))
+	return m.number(20, 1)
 }
 
 func tensor(name string, values []float32, dims ...uint64) message {
