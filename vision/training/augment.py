@@ -37,6 +37,26 @@ def crop(rng, pixels, boxes, size, lowest=0.45):
     return out, clip(boxes, x / w, y / h, cw / w, ch / h)
 
 
+def empty_part(rng, pixels, boxes, size):
+    """A part of the picture clear of all boxes, and whether it lies so low that it is free of smoke too; or None.
+
+    Such parts have the look of the pictures with fire and no fire, so that the look alone is not learnt.
+    """
+    h, w = pixels.shape[:2]
+    for _ in range(12):
+        cw, ch = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.8)
+        x, y = rng.uniform(0, 1 - cw), rng.uniform(0, 1 - ch)
+        m = 0.04
+        meets = (boxes[:, 1] - m < x + cw) & (boxes[:, 3] + m > x) & (boxes[:, 2] - m < y + ch) & (boxes[:, 4] + m > y)
+        if meets.any():
+            continue
+        part = pixels[int(y * h) : int((y + ch) * h), int(x * w) : int((x + cw) * w)]
+        middle = (boxes[:, 2] + boxes[:, 4]) / 2
+        out = cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=cv2.INTER_AREA)
+        return out, bool((y > middle).all())
+    return None
+
+
 def clip(boxes, x, y, w, h):
     """Boxes in the coordinates of a part; a class -1 marks what is too much cut to call it seen or unseen."""
     if not len(boxes):

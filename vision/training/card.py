@@ -158,6 +158,7 @@ def main():
                 transfer=transfer,
                 one=f"{speed[1]['median']} (least {speed[1]['least']})",
                 two=f"{speed[2]['median']} (least {speed[2]['least']})",
+                cpu=speed[1]["processor"],
             )
         )
 

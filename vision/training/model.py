@@ -108,7 +108,7 @@ class Separable(nn.Module):
 class FireNet(nn.Module):
     """image (N, 3, H, W), RGB 0..1 -> heat logits (N, 2, H/8, W/8), image logits (N, 2); flame first, smoke second."""
 
-    def __init__(self, last=14, width=64):
+    def __init__(self, last=13, width=64):
         super().__init__()
         self.trunk = Trunk(last)
         self.from32 = conv_bn(192, width)

@@ -50,6 +50,11 @@ class Samples(torch.utils.data.Dataset):
     def _one(self, rng, kind=None):
         if kind is None:
             kind = MIX[int(rng.choice(3, p=[m[1] for m in MIX]))][0]
+        if kind == "neither" and aug.chance(rng, 0.2):
+            i = self._pick(rng, "smoke" if aug.chance(rng, 0.6) else "flame")
+            got = aug.empty_part(rng, self.cache[i], self.pictures[i].boxes, self.size)
+            if got is not None:
+                return got[0], NONE, (True, self.knows[i][SMOKE] and got[1])
         i = self._pick(rng, kind)
         x, boxes = aug.crop(rng, self.cache[i], self.pictures[i].boxes, self.size)
         if aug.chance(rng, 0.5):

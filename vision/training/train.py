@@ -89,6 +89,7 @@ def arguments():
     p.add_argument("--out", required=True, help="folder for checkpoints, caches and the log")
     p.add_argument("--without", default="", help="source prefixes to leave out of training, with commas (transfer test)")
     p.add_argument("--start-from", default="", help="checkpoint whose averaged weights to begin with")
+    p.add_argument("--mined", default="", help="JSON of mine.py: pictures without fire that deserve more turns")
     p.add_argument("--size", type=int, default=256)
     p.add_argument("--batch", type=int, default=32)
     p.add_argument("--steps", type=int, default=2000)
@@ -97,7 +98,7 @@ def arguments():
     p.add_argument("--rate", type=float, default=1.5e-3, help="learning rate of the new layers")
     p.add_argument("--trunk-rate", type=float, default=2e-4)
     p.add_argument("--freeze", type=int, default=3, help="blocks of the trunk that stay as published")
-    p.add_argument("--last", type=int, default=14, help="blocks of the trunk that are used")
+    p.add_argument("--last", type=int, default=13, help="blocks of the trunk that are used")
     p.add_argument("--decay", type=float, default=0.995)
     p.add_argument("--every", type=int, default=150, help="steps between evaluations")
     p.add_argument("--seed", type=int, default=1)
@@ -130,7 +131,8 @@ def main():
     freeze(net, a.freeze)
     net = net.to(memory_format=torch.channels_last)
     if a.start_from:
-        net.load_state_dict(torch.load(a.start_from, map_location="cpu")["ema"])
+        state = torch.load(a.start_from, map_location="cpu")["ema"]
+        net.load_state_dict({k: state[k] for k in net.state_dict()})
     ema = copy.deepcopy(net)
     slow = [p for p in net.trunk.parameters() if p.requires_grad]
     fast = [p for n, p in net.named_parameters() if not n.startswith("trunk.")]
@@ -147,7 +149,12 @@ def main():
         step = state["step"]
         print(f"resumed at step {step}", flush=True)
 
-    samples = Samples(View(), used, a.size, a.seed, step * a.batch, (a.steps - step) * a.batch, stamps=stamps)
+    hard = None
+    if a.mined:
+        with open(a.mined, encoding="utf-8") as f:
+            found = json.load(f)
+        hard = [0.3 + 4 * found.get(os.path.basename(p.path), 0) ** 2 for p in used]
+    samples = Samples(View(), used, a.size, a.seed, step * a.batch, (a.steps - step) * a.batch, hard, stamps)
     print(f"{len(used)} pictures, {len(stamps)} cut-outs, " + ", ".join(f"{k} {len(v)}" for k, v in samples.kinds.items()), flush=True)
     loader = torch.utils.data.DataLoader(samples, a.batch, num_workers=a.workers, prefetch_factor=3)
 
