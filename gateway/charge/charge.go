@@ -75,11 +75,13 @@ const (
 
 	mostWatts = 1e6 // beyond what any meter here can show
 	mostVolts = 1e4
+	deadVolts = 50 // V; below it the mains have failed, or their voltage is not measured
 
 	thirdShare   = 0.35            // of the plateau; the charger's own end begins below
 	backShare    = 0.97            // of the plateau: back in constant current
 	shallow      = 0.85            // of the plateau, that power must not have fallen below for that
-	againShare   = 0.5             // of the plateau, jumped to from below a third: a charge began again
+	againShare   = 0.08            // of the plateau, within two minutes and from a trickle: a charge began again
+	mostBegins   = 2               // times in a session without a finding
 	judgeShare   = 0.05            // of the plateau: what a big charger may draw and still be judged full
 	largeShare   = 0.04            // of the plateau, likewise: its fans
 	sameShare    = 0.15            // of the level: the same charge goes on after a pause
@@ -180,6 +182,7 @@ type curve struct {
 	paused   bool // next to nothing is drawn, or the outlet is not fed
 	known    bool // there is a level
 
+	idleFor int // slots of a pause in which a charger idles
 	age     int // since the charge began
 	total   int // of charging in the session
 	level   float64
@@ -239,7 +242,12 @@ func (c *Settings) Next(s *State, in *Input, now time.Time) Outcome {
 	}
 	r := &in.Reading
 	if in.Fresh && s.fed && r.Quality == shedguard.QualityGood && r.Finite() && r.At.After(s.at) && !r.At.After(now) {
-		c.read(s, r)
+		if math.Abs(r.Volts) < deadVolts && s.volts >= deadVolts {
+			s.interrupt() // the mains failed: every charger begins anew afterwards
+			s.volts = 0
+		} else {
+			c.read(s, r)
+		}
 	}
 	return Outcome{Phase: s.curve.phase, Load: s.load, Attached: s.curve.attached, Over: s.curve.over, Findings: s.findings[:s.found]}
 }
@@ -313,13 +321,18 @@ func (c *Settings) slot(s *State, watts, volts float64) {
 		u.total++
 	}
 	// Without a taper before it, next to nothing is a pause, and what was
-	// before it goes on afterwards.
-	if !u.attached && watts < c.StandbyWatts {
-		u.paused = true
+	// before it goes on afterwards: a plug was pulled.
+	gone := !u.attached && (watts < c.StandbyWatts || u.known && u.plateau >= c.Full.JudgeWatts && c.lowShare(u, watts))
+	if gone && ok && c.fell(s) {
+		u.attached, gone = true, false
+		if u.phase != PhaseConstantVoltage {
+			u.knee()
+		}
+	}
+	if gone {
 		u.age--
 		u.total--
-		s.ring.clear()
-		s.load = c.loadOf(watts)
+		c.pause(s, watts)
 		return
 	}
 	if !ok {
@@ -330,6 +343,27 @@ func (c *Settings) slot(s *State, watts, volts float64) {
 	}
 	c.follow(s, level, levelVolts)
 	c.judge(s)
+}
+
+// fell reports whether the slot before last, which no pulled plug has part of,
+// was low already: a taper of seconds, as some lithium batteries have.
+func (c *Settings) fell(s *State) bool {
+	u := &s.curve
+	w := s.ring.watts[(s.ring.next-3+ringSlots)%ringSlots]
+	return w <= thirdShare*u.plateau && w > c.Full.Share*u.plateau
+}
+
+// pause waits for the battery to come back. A charger that idles without one
+// for long enough has no charge to go on with.
+func (c *Settings) pause(s *State, watts float64) {
+	u := &s.curve
+	s.ring.clear()
+	s.load = c.loadOf(watts)
+	u.idleFor = run(u.idleFor, watts >= c.EmptyWatts)
+	u.paused = true
+	if u.idleFor >= slots(c.Full.ShareAfter) {
+		u.phase, u.over = PhaseIdle, true
+	}
 }
 
 // loadOf says what draws so much.
@@ -352,7 +386,7 @@ func (c *Settings) loadOf(level float64) Load {
 // begins another one otherwise: another battery, or one that has rested.
 func (c *Settings) resume(s *State, level float64) {
 	u := &s.curve
-	u.paused = false
+	u.paused, u.idleFor = false, 0
 	same := math.Abs(level-u.level) <= sameShare*u.level || u.phase == PhaseTrickle && level <= u.level*1.5+c.StandbyWatts
 	if u.known && !same {
 		s.again()
@@ -367,8 +401,7 @@ func (s *State) again() {
 // explained is what a level of power would be at another voltage, if it went
 // with the square: never less than it is.
 func explained(level, volts, at float64) float64 {
-	const dead = 20 // V; below it a voltage is none
-	if volts < dead || at <= volts {
+	if volts < deadVolts || at <= volts {
 		return level
 	}
 	return level * (at / volts) * (at / volts)
@@ -380,10 +413,11 @@ func (c *Settings) follow(s *State, level, volts float64) {
 	before, beforeVolts, stepped := s.ring.level(stepSlots)
 	switch {
 	case !stepped:
-	case u.attached && before <= thirdShare*u.plateau && level >= againShare*u.plateau && level > c.IdleWatts,
+	// A charger that is switched on again, or gets another battery.
+	case u.attached && before <= c.Full.Share*u.plateau && level >= before+againShare*u.plateau,
 		// A deeply empty battery is first woken with little.
 		!c.sure(u) && u.age < prechargeFor && before <= c.Full.JudgeWatts && before <= precharge*level:
-		if u.begins > 0 && c.sure(u) {
+		if u.begins >= mostBegins && c.sure(u) {
 			s.find(&c.Unstable.Rule, shedguard.CausePowerUnstable, shedguard.DetailStepUp, (level-before)/level*percent, c.Unstable.StepShare*percent, "%")
 		}
 		begins := u.begins + 1
@@ -443,12 +477,17 @@ func (c *Settings) constantCurrent(s *State) {
 		u.plateau, u.atVolts = u.level, u.volts
 	}
 	// A fall to next to nothing is no knee: a plug was pulled.
-	u.below = run(u.below, explained(u.level, u.volts, u.atVolts) < (1-c.KneeShare)*u.plateau && !c.lowShare(u))
+	u.below = run(u.below, explained(u.level, u.volts, u.atVolts) < (1-c.KneeShare)*u.plateau && !c.lowShare(u, u.level))
 	if u.below >= kneeSlots && u.phase == PhaseConstantCurrent {
-		u.phase = PhaseConstantVoltage
-		u.lowest, u.lowVolts, u.rising, u.back = u.level, u.volts, 0, 0
-		u.stalled, u.stalledAt = u.level, u.age
+		u.knee()
 	}
+}
+
+// knee begins constant voltage.
+func (u *curve) knee() {
+	u.phase = PhaseConstantVoltage
+	u.lowest, u.lowVolts, u.rising, u.back = u.level, u.volts, 0, 0
+	u.stalled, u.stalledAt = u.level, u.age
 }
 
 // taper follows constant voltage and the trickle.
@@ -489,12 +528,13 @@ func (c *Settings) trickleWatts(u *curve) float64 {
 	return min(max(c.Full.Watts, largeShare*u.plateau), thirdShare*u.plateau)
 }
 
-func (c *Settings) lowShare(u *curve) bool {
-	return u.level <= c.Full.Share*u.plateau && u.level < max(c.Full.JudgeWatts, judgeShare*u.plateau)
+// lowShare reports whether watts are next to nothing beside the plateau.
+func (c *Settings) lowShare(u *curve, watts float64) bool {
+	return watts <= c.Full.Share*u.plateau && watts < max(c.Full.JudgeWatts, judgeShare*u.plateau)
 }
 
 // low reports whether a full battery may draw so little.
-func (c *Settings) low(u *curve) bool { return u.level < c.trickleWatts(u) || c.lowShare(u) }
+func (c *Settings) low(u *curve) bool { return u.level < c.trickleWatts(u) || c.lowShare(u, u.level) }
 
 // end finds a full battery, and a load that never was a charge.
 func (c *Settings) end(s *State) {
@@ -504,7 +544,7 @@ func (c *Settings) end(s *State) {
 		u.full, u.fullWatts = counter{u.age, true}, u.level
 	}
 	u.full.on = u.full.on && watts
-	u.share.hold(c.lowShare(u), u.age)
+	u.share.hold(c.lowShare(u, u.level), u.age)
 	u.idle.hold(u.plateau < c.IdleWatts, u.age)
 	switch {
 	case u.full.lasts(u.age, c.Full.After), u.share.lasts(u.age, c.Full.ShareAfter):

@@ -15,7 +15,7 @@ const (
 	dwellShare = 0.1  // of the plateau: one stretch
 	madSigma   = 1.4826
 	spreads    = 5    // standard deviations of what is usual
-	leastMin   = 20   // minutes: a stretch is not too long before
+	leastMin   = 40   // minutes: a stretch is not too long before
 	leastRise  = 0.10 // likewise of a rise
 
 	featureTotal = 0 // minutes of charging

@@ -2,13 +2,16 @@ package replay_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +20,11 @@ import (
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/recording"
 	"github.com/shedguard/shedguard/gateway/replay"
+	"github.com/shedguard/shedguard/gateway/session"
 )
+
+// docsMu is held by the test that looks at the docs: several do.
+var docsMu sync.Mutex
 
 var update = flag.Bool("update", false, "write the table of docs/REPLAY.md anew")
 
@@ -34,6 +41,30 @@ func recordings(t *testing.T) string {
 		t.Skipf("no recordings: %v; set SHEDGUARD_SHARED to the folder that holds charging-data", err)
 	}
 	return dir
+}
+
+// samplesOf are all samples of a file.
+func samplesOf(t *testing.T, path string) []recording.Sample {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	rec, err := recording.Open(f, recording.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []recording.Sample
+	for {
+		var s recording.Sample
+		if err := rec.Next(&s); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
 }
 
 func playFile(t *testing.T, path, profile string) replay.Summary {
@@ -163,7 +194,11 @@ func said(s *replay.Summary) string {
 	switch n := len(s.Sessions); {
 	case n == 1:
 		one := s.Sessions[0]
-		parts = append(parts, fmt.Sprintf("session %.1f Wh, %s", one.EnergyWh, one.Phase))
+		text := fmt.Sprintf("session %.1f Wh, %s", one.EnergyWh, one.Phase)
+		if one.Phase == session.PhaseFull {
+			text += fmt.Sprintf(" after %s, %.1f Wh missed", replay.Span(one.EndedS, s.TimeS-s.DurationS), s.EnergyWh-one.EnergyWh)
+		}
+		parts = append(parts, text)
 	case n > 1:
 		parts = append(parts, fmt.Sprintf("%d sessions", n))
 	}
@@ -195,7 +230,15 @@ func TestTableOfTheDocs(t *testing.T) {
 			five.File, kindOf(five.File), replay.Round(time.Duration(five.DurationS*1e9)), five.EnergyWh, five.PeakWatts, five.PeakAmps, said(&five), said(&ten))
 	}
 
-	const begin, end = "<!-- table: begin -->\n", "<!-- table: end -->"
+	inDocs(t, "table", table.String())
+}
+
+// inDocs holds a table of docs/REPLAY.md to what came out; -update writes it.
+func inDocs(t *testing.T, name, table string) {
+	t.Helper()
+	docsMu.Lock()
+	defer docsMu.Unlock()
+	begin, end := "<!-- "+name+": begin -->\n", "<!-- "+name+": end -->"
 	docs := filepath.Join("..", "..", "docs", "REPLAY.md")
 	text, err := os.ReadFile(docs)
 	if err != nil {
@@ -207,13 +250,13 @@ func TestTableOfTheDocs(t *testing.T) {
 		t.Fatalf("%s: want the marks %q and %q", docs, begin, end)
 	}
 	if *update {
-		if err := os.WriteFile(docs, slices.Concat(head, []byte(begin+table.String()+end), tail), 0o644); err != nil {
+		if err := os.WriteFile(docs, slices.Concat(head, []byte(begin+table+end), tail), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if diff := cmp.Diff(string(old), table.String()); diff != "" {
-		t.Errorf("%s is not what the rules say; go test ./gateway/replay -run TableOfTheDocs -update writes it anew:\n%s", docs, diff)
+	if diff := cmp.Diff(string(old), table); diff != "" {
+		t.Errorf("%s is not what the rules say; go test ./gateway/replay -run %s -update writes it anew:\n%s", docs, t.Name(), diff)
 	}
 }
 
