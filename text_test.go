@@ -224,3 +224,43 @@ func TestAlarmTextOfFlapsAndCovers(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestDetails holds every detail to a clause in both languages that carries its
+// numbers, and an alarm to the detail it has.
+func TestDetails(t *testing.T) {
+	t.Parallel()
+	seen := map[string]shedguard.Detail{}
+	for _, d := range shedguard.Details() {
+		got := d.Text(23, 17)
+		if d == shedguard.DetailNone {
+			if got != (shedguard.Text{}) {
+				t.Errorf("no detail says %q", got.EN)
+			}
+			continue
+		}
+		for _, text := range []string{got.ZH, got.EN} {
+			if !strings.Contains(text, "23") || !strings.Contains(text, "17") || strings.HasSuffix(text, ".") || strings.HasSuffix(text, "。") {
+				t.Errorf("%s: %q, want a clause with 23 and 17", d, text)
+			}
+			if other, ok := seen[text]; ok {
+				t.Errorf("%s says the same as %s", d, other)
+			}
+			seen[text] = d
+		}
+	}
+	if got := shedguard.Detail("of_another_version").Text(1, 2); got != (shedguard.Text{}) {
+		t.Errorf("an unknown detail says %q", got.EN)
+	}
+	a := shedguard.Alarm{Cause: shedguard.CausePowerUnstable, Detail: shedguard.DetailLateRise, Severity: shedguard.SeverityMinor, Value: 18.2, Limit: 10, Unit: "%", Action: shedguard.ActionNone}
+	want := shedguard.Text{
+		"3 号插座：充电功率不稳：恒压阶段功率上升了 18.2%（限值 10%）。电池或充电器可能异常：请通知车主尽快断开并检查。",
+		"Outlet 3: unstable power: power rose by 18.2 % in the constant-voltage phase (limit 10 %). Battery or charger may be faulty: ask the owner to unplug and check it soon.",
+	}
+	if got := shedguard.AlarmText("outlet/3", &a); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	a.Detail = "of_another_version"
+	if got := shedguard.AlarmText("outlet/3", &a).EN; !strings.HasPrefix(got, "Outlet 3: unstable power (18.2 %, limit 10 %).") {
+		t.Errorf("%q, want the numbers", got)
+	}
+}

@@ -76,7 +76,7 @@ relays: [{name: board, chip: mcp23017, bus: main, address: 0x20, active_low: fal
 outlets:
   - number: 1
     profile: %s
-    meter: {chip: acs37800, bus: main, address: 0x60}
+    meter: {chip: acs37800, bus: main, address: 0x60, range_amps: 90}
     thermometer: {chip: tmp102, bus: main, address: 0x48}
     relay: {name: board, pin: 0}
 `

@@ -129,6 +129,84 @@ func TestWhatShouldHold(t *testing.T) {
 	}
 }
 
+// TestFullIsFound: the cut comes after the taper and not before, and nearly
+// nothing is missed.
+func TestFullIsFound(t *testing.T) {
+	t.Parallel()
+	dir := recordings(t)
+	tests := map[string]struct {
+		phases   []string // in their order
+		fullS    [2]float64
+		missedWh float64 // at most
+	}{
+		"ebike_lectric_battery_1_full.csv": {[]string{"inrush", "constant_current", "constant_voltage", "trickle"}, [2]float64{11865, 13690}, 3},
+		"ebike_rad_battery_2_full.csv":     {[]string{"inrush", "constant_current", "constant_voltage", "trickle"}, [2]float64{3353, 5494}, 1.5},
+		"ebike_rad_battery_1_nominal.csv":  {[]string{"inrush", "constant_current", "constant_voltage"}, [2]float64{}, 0},
+	}
+	for file, tt := range tests {
+		for _, profile := range replay.Profiles() {
+			got := run(t, options(t, profile), samplesOf(t, filepath.Join(dir, file)))
+			var phases []string
+			for _, e := range got.kinds(replay.KindPhase) {
+				if e.TimeS >= 2 { // of the session
+					phases = append(phases, e.Phase)
+				}
+			}
+			if diff := cmp.Diff(tt.phases, phases); diff != "" {
+				t.Errorf("%s, %s: phases %s", file, profile, diff)
+			}
+			if len(got.Summary.Sessions) != 1 {
+				t.Fatalf("%s, %s: %d sessions", file, profile, len(got.Summary.Sessions))
+			}
+			s := got.Summary.Sessions[0]
+			if tt.fullS[1] == 0 {
+				if s.EndedS != nil {
+					t.Errorf("%s, %s: ended %s at %g", file, profile, s.Phase, *s.EndedS)
+				}
+				continue
+			}
+			if s.Phase != session.PhaseFull || s.Reason != session.ReasonOther || s.EndedS == nil || *s.EndedS < tt.fullS[0] || *s.EndedS > tt.fullS[1] {
+				t.Errorf("%s, %s: %+v, want full within %v", file, profile, s, tt.fullS)
+			}
+			if missed := got.Summary.EnergyWh - s.EnergyWh; missed < 0 || missed > tt.missedWh {
+				t.Errorf("%s, %s: %.2f Wh missed, want at most %g", file, profile, missed, tt.missedWh)
+			}
+			if got.Summary.State != shedguard.StateFull || len(got.Summary.Alarms) != 0 {
+				t.Errorf("%s, %s: %s, alarms %v", file, profile, got.Summary.State, got.Summary.Alarms)
+			}
+		}
+	}
+}
+
+// TestIdlePowers: the idle powers that were recorded are told apart, each for
+// two hours.
+func TestIdlePowers(t *testing.T) {
+	t.Parallel()
+	tests := map[float64]struct{ phase, text string }{
+		0:    {"nothing", "Nothing is plugged in (0 W)."},
+		0.7:  {"idle_charger", "A charger without a battery is plugged in (0.7 W)."},
+		4.2:  {"full_battery", "A full battery, or a small device, is plugged in (4.2 W)."},
+		15.5: {"idle_load", "What is plugged in does not charge: a steady 15.5 W."},
+	}
+	for watts, tt := range tests {
+		got := run(t, options(t, "outlet-10a"), rows(time.Minute, level(120, watts/220)...))
+		phases := got.kinds(replay.KindPhase)
+		if len(phases) == 0 {
+			t.Fatalf("%g W: nothing is told", watts)
+		}
+		last := phases[len(phases)-1]
+		if last.Phase != tt.phase || last.Text != tt.text || len(got.Summary.Alarms) != 0 {
+			t.Errorf("%g W: %q, %q, alarms %v", watts, last.Phase, last.Text, got.Summary.Alarms)
+		}
+		if sessions := len(got.Summary.Sessions); sessions > 0 != (watts > 15) {
+			t.Errorf("%g W: %d sessions", watts, sessions)
+		}
+		if watts > 15 && got.Summary.Sessions[0].Phase != session.PhaseIdle {
+			t.Errorf("%g W: session %+v", watts, got.Summary.Sessions[0])
+		}
+	}
+}
+
 // TestOverloadWithoutOverpower shows that the staircase and the kettle trip a
 // 5 A outlet by their current too.
 func TestOverloadWithoutOverpower(t *testing.T) {

@@ -436,6 +436,11 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := p.Finish(); err == nil || !strings.Contains(err.Error(), "no samples") {
 		t.Errorf("no samples: %v", err)
 	}
+	for _, name := range replay.Profiles() {
+		if _, err := replay.ProfileOutlet(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if _, _, err := replay.Profile("outlet-99a"); err == nil || !strings.Contains(err.Error(), "outlet-10a") {
 		t.Errorf("unknown profile: %v", err)
 	}

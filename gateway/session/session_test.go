@@ -640,3 +640,84 @@ func BenchmarkNext(b *testing.B) {
 		o.c.Next(&o.s, &o.in, o.now)
 	}
 }
+
+// TestCurve: what is known of the charge is told as the session's phase, keeps a
+// battery that draws next to nothing from being taken for a pulled plug, and ends
+// the session.
+func TestCurve(t *testing.T) {
+	c := settings(session.StartPlug)
+	o := newOutlet(c, session.Record{})
+	o.run(2 * time.Second)
+	o.watts = 180
+	o.want(t, o.run(5*time.Second), true, shedguard.StateCharging, "begun by plug")
+	o.in.Curve.Phase = "constant_current"
+	o.want(t, o.run(time.Minute), true, shedguard.StateCharging, "constant_current")
+	o.in.Curve = session.Curve{Phase: "trickle", Attached: true}
+	o.watts = 4
+	o.want(t, o.run(time.Hour), true, shedguard.StateCharging, "trickle")
+
+	// A passing fault does not end it, and it goes on where it was.
+	o.in.Permit, o.in.Suspended = false, true
+	o.want(t, o.run(time.Second), false, shedguard.StateSuspended, "suspended")
+	o.in.Curve.Over = true
+	o.want(t, o.run(time.Second), false, shedguard.StateSuspended)
+	o.in.Curve.Over = false
+	o.in.Permit, o.in.Suspended = true, false
+	o.want(t, o.run(12*time.Second), true, shedguard.StateCharging, "trickle")
+
+	o.in.Curve = session.Curve{Phase: session.PhaseFull, Over: true}
+	out := o.run(time.Second)
+	o.want(t, out, false, shedguard.StateFull, "ended full Other")
+	if out.Session.EnergyWh < 4 {
+		t.Errorf("%g Wh, want an hour of 4 W and more", out.Session.EnergyWh)
+	}
+	o.in.Curve = session.Curve{}
+	o.want(t, o.run(time.Hour), false, shedguard.StateFull)
+
+	// It stays so over a restart, until somebody starts it.
+	kept := o.s.Record()
+	if !kept.Off || !kept.Full {
+		t.Fatalf("%+v", kept)
+	}
+	again := newOutlet(c, kept)
+	again.want(t, again.run(time.Hour), false, shedguard.StateFull)
+	if err := c.Start(&again.s, shedguard.StartArgs{Outlet: 3}, "wang", commandID, again.now); err != nil {
+		t.Fatal(err)
+	}
+	again.want(t, again.run(time.Second), true, shedguard.StateReady, "begun by wang")
+	if kept := again.s.Record(); kept.Off || kept.Full {
+		t.Errorf("%+v", kept)
+	}
+	if err := c.Stop(&again.s, session.ReasonRemote, again.now); err != nil {
+		t.Fatal(err)
+	}
+	again.want(t, again.run(time.Second), false, shedguard.StateOff, "ended stopped Remote")
+}
+
+// TestIdleLoadIsNotFull: what never charged is switched off, but is no battery.
+func TestIdleLoadIsNotFull(t *testing.T) {
+	o := newOutlet(settings(session.StartPlug), session.Record{})
+	o.run(2 * time.Second)
+	o.watts = 15.5
+	o.run(5 * time.Second)
+	o.log = nil
+	o.in.Curve = session.Curve{Phase: session.PhaseIdle, Over: true}
+	o.want(t, o.run(time.Second), false, shedguard.StateOff, "ended idle_load Other")
+	if kept := o.s.Record(); !kept.Off || kept.Full {
+		t.Errorf("%+v", kept)
+	}
+}
+
+// TestUnpluggedWithoutABattery: a charger without its battery ends the session as
+// before, whatever phase the curve was in.
+func TestUnpluggedWithoutABattery(t *testing.T) {
+	o := newOutlet(settings(session.StartPlug), session.Record{})
+	o.run(2 * time.Second)
+	o.watts = 180
+	o.run(5 * time.Second)
+	o.in.Curve.Phase = "constant_voltage"
+	o.run(time.Second)
+	o.log = nil
+	o.watts = 4
+	o.want(t, o.run(12*time.Second), true, shedguard.StateReady, "ended unplugged EVDisconnected")
+}

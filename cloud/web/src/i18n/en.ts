@@ -281,6 +281,12 @@ export const en = {
     phases: {
       waiting: 'waiting for a load',
       charging: 'charging',
+      inrush: 'just switched on',
+      constant_current: 'constant current',
+      constant_voltage: 'constant voltage',
+      trickle: 'trickle',
+      full: 'battery full',
+      idle_load: 'not charging',
       suspended: 'suspended',
       stopped: 'stopped on order',
       unplugged: 'unplugged',

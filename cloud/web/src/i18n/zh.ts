@@ -283,6 +283,12 @@ export const zh: Messages = {
     phases: {
       waiting: '等待接入',
       charging: '充电中',
+      inrush: '刚接通',
+      constant_current: '恒流充电',
+      constant_voltage: '恒压充电',
+      trickle: '涓流',
+      full: '已充满',
+      idle_load: '未在充电',
       suspended: '暂停',
       stopped: '按指令停止',
       unplugged: '已拔出',
