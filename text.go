@@ -297,6 +297,9 @@ func upper(s string) string {
 // sounds the siren and cuts nothing.
 func (a *Alarm) done(subject string) Text {
 	if _, outlet := SubjectOutlet(subject); outlet && a.Action == ActionNone && a.Cause.cuts() {
+		if a.Detail != DetailNone { // a rule about the curve reports long before it cuts
+			return Text{"网关没有为此断电", "The gateway has not cut the power for it"}
+		}
 		return Text{"该规则只报警，网关没有为此断电", "This rule only reports: the gateway has not cut the power for it"}
 	}
 	if a.Action == ActionSiren && (a.Cause == CauseFlameSeen || a.Cause == CauseSmokeSeen) {

@@ -254,8 +254,8 @@ func TestDetails(t *testing.T) {
 	}
 	a := shedguard.Alarm{Cause: shedguard.CausePowerUnstable, Detail: shedguard.DetailLateRise, Severity: shedguard.SeverityMinor, Value: 18.2, Limit: 10, Unit: "%", Action: shedguard.ActionNone}
 	want := shedguard.Text{
-		"3 号插座：充电功率不稳：恒压阶段功率上升了 18.2%（限值 10%）。电池或充电器可能异常：请通知车主尽快断开并检查。",
-		"Outlet 3: unstable power: power rose by 18.2 % in the constant-voltage phase (limit 10 %). Battery or charger may be faulty: ask the owner to unplug and check it soon.",
+		"3 号插座：充电功率不稳：恒压阶段功率上升了 18.2%（限值 10%）。网关没有为此断电。电池或充电器可能异常：请通知车主尽快断开并检查。",
+		"Outlet 3: unstable power: power rose by 18.2 % in the constant-voltage phase (limit 10 %). The gateway has not cut the power for it. Battery or charger may be faulty: ask the owner to unplug and check it soon.",
 	}
 	if got := shedguard.AlarmText("outlet/3", &a); got != want {
 		t.Errorf("%+v, want %+v", got, want)
