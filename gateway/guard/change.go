@@ -81,8 +81,7 @@ type OutletView struct {
 	Latched        protect.Causes
 	Session        shedguard.Session // that runs, if Running
 	Running        bool
-	Load           charge.Load // what is plugged in, as far as power tells
-	MeterErr       error       // why the last read failed
+	MeterErr       error // why the last read failed
 	ThermometerErr error
 	RelayErr       error // why the relay does not obey
 }
@@ -217,7 +216,6 @@ func (o *outlet) show(v *OutletView) {
 	v.Heat, v.Latched = o.protect.Heat(), o.protect.Latched()
 	v.MeterErr, v.ThermometerErr, v.RelayErr = o.sample.Err, o.sample.ThermometerErr, o.failure
 	v.Session, v.Running = o.session.Session()
-	v.Load = o.charged.Load
 }
 
 // Changes is the queue of changes. One goroutine reads it.
