@@ -156,6 +156,8 @@ func SubjectText(subject string) Text {
 		t = Text{"网关", "gateway"}
 	case "contact":
 		t = Text{"烟感触点", "smoke contact"}
+	case "feeder":
+		t = Text{"总进线", "feeder"}
 	case "zone":
 		t = Text{"区域", "zone"}
 	case "bus":

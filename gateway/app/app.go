@@ -227,6 +227,9 @@ func inhibitions(cfg *config.Config) []alarm.Inhibition {
 				in.Of = append(in.Of, shedguard.OutletSubject(o.Number))
 			}
 		}
+		if f := cfg.Feeder; f != nil && f.Meter != nil && cfg.BusOf(&f.Meter.Place) == cfg.Buses[i].Name {
+			in.Of = append(in.Of, guard.FeederSubject)
+		}
 		all = append(all, in)
 	}
 	return all

@@ -84,6 +84,14 @@ func New(cfg *config.Config, buses map[string]i2c.Bus, recovery *Recovery) (*Boa
 		name := cfg.BusOf(&o.Meter.Place)
 		points[name] = append(points[name], point)
 	}
+	if f := cfg.Feeder; f != nil && f.Enabled && f.Meter != nil {
+		point, err := newPoint(&config.Outlet{Number: poll.Feeder, Meter: *f.Meter}, &cfg.Poll, at, chips)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("feeder: %w", err))
+		}
+		name := cfg.BusOf(&f.Meter.Place)
+		points[name] = append(points[name], point)
+	}
 	for i := range cfg.Buses {
 		name := cfg.Buses[i].Name
 		if len(points[name]) > 0 {

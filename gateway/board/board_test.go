@@ -548,3 +548,24 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// TestTheFeedersMeter: a meter of the whole feeder is polled beside the outlets.
+func TestTheFeedersMeter(t *testing.T) {
+	text, err := fs.ReadFile(firmwareconfig.Files(), "gateway.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse([]byte(strings.Replace(string(text), "feeder: {profile: feeder-40a}",
+		"feeder: {profile: feeder-40a, meter: {chip: acs37800, bus: main, address: 0x62, range_amps: 90}}", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := board.New(cfg, map[string]i2c.Bus{"main": sim.NewBus("main", 400*physic.KiloHertz)}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	points := b.Polls()[0].Points
+	if i := slices.IndexFunc(points, func(p poll.Point) bool { return p.Outlet == poll.Feeder }); len(points) != 13 || i < 0 {
+		t.Errorf("%d points, the feeder's at %d", len(points), i)
+	}
+}

@@ -168,6 +168,9 @@ func (c *Config) chips() []chip {
 	for i, r := range c.Relays {
 		chips = append(chips, chip{fmt.Sprintf("relays[%d]", i), "relay expander " + r.Name, Place{Bus: r.Bus, Address: r.Address}, ""})
 	}
+	if f := c.Feeder; f != nil && f.Meter != nil {
+		chips = append(chips, chip{"feeder.meter", "meter of the feeder", f.Meter.Place, ""})
+	}
 	for i := range c.Outlets {
 		o := &c.Outlets[i]
 		meter := chip{fmt.Sprintf("outlets[%d].meter", i), fmt.Sprintf("meter of outlet %d", o.Number), o.Meter.Place, ""}

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ type Feeder struct {
 	HardWatts float64            `yaml:"hard_watts" min:"100" max:"200000" doc:"Power of the shed in W above which the youngest session is switched off, one at a time; at least 1.05 x soft_watts."`
 	Delay     time.Duration      `yaml:"delay" min:"0s" max:"1m" doc:"Time above hard_watts before the first is switched off."`
 	Settle    time.Duration      `yaml:"settle" min:"1s" max:"10m" doc:"Time between two that are switched off, and for which there must be room before one is fed again."`
+	Meter     *Meter             `yaml:"meter,omitempty" doc:"A meter of the whole feeder, which also sees what no outlet does. Leave out where there is none: the outlets' own meters are added up then."`
 }
 
 // FeederLimits returns what the feeder carries, or nil when nothing watches it.
@@ -48,6 +50,27 @@ func (c *checker) feeder(cfg *Config) {
 	}
 	if l := cfg.FeederLimits(); l != nil {
 		c.report("feeder.", l.Validate())
+	}
+	f := cfg.Feeder
+	if f == nil || f.Meter == nil || parts()[f.Meter.Chip] == nil {
+		return
+	}
+	c.wiring("feeder.meter", f.Meter)
+	switch {
+	case serves(f.Meter.Chip) || f.Meter.Chip == sampling:
+		c.fault("feeder.meter.chip", show(f.Meter.Chip), "a chip that measures one circuit by itself")
+	case f.Meter.Alert:
+		c.fault("feeder.meter.alert", "true", "false: the feeder has no relay of its own")
+	case f.Meter.Residual != nil:
+		c.fault("feeder.meter.residual", "given", "left out: residual current is watched at the outlets")
+	default:
+		if reach := parts()[f.Meter.Chip].reach(f.Meter) * MainsVolts; reach < 1.2*f.HardWatts {
+			value := strconv.FormatFloat(f.Meter.ShuntOhms, 'g', -1, 64)
+			if f.Meter.RangeAmps > 0 {
+				value = strconv.Itoa(f.Meter.RangeAmps)
+			}
+			c.fault("feeder.meter."+parts()[f.Meter.Chip].key, value, fmt.Sprintf("a range beyond 1.2 x hard_watts: it ends at %.0f W", reach))
+		}
 	}
 }
 

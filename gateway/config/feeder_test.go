@@ -39,6 +39,10 @@ func TestFeederFaults(t *testing.T) {
 		"no limit":            {"feeder: {profile: feeder-40a, hard_watts: 0}\n", "feeder.hard_watts: 0: want a number, 100 to 200000"},
 		"hard next to soft":   {"feeder: {profile: feeder-40a, soft_watts: 8600}\n", "feeder.hard_watts: 8700: want at least 1.05 x soft_watts"},
 		"settle without unit": {"feeder: {profile: feeder-40a, settle: 10}\n", "feeder.settle: 10: want a duration with its unit, 1s to 10m"},
+		"meter's address":     {"feeder: {profile: feeder-40a, meter: {chip: acs37800, bus: main, range_amps: 90}}\n", "outlets[0].meter.address: 0x60: want an address of its own on bus main: the meter of the feeder answers there, too"},
+		"meter too small":     {"feeder: {profile: feeder-40a, meter: {chip: acs37800, bus: main, address: 0x62, range_amps: 30}}\n", "feeder.meter.range_amps: 30: want a range beyond 1.2 x hard_watts: it ends at 7260 W"},
+		"meter of several":    {"feeder: {profile: feeder-40a, meter: {chip: ina3221, bus: main, address: 0x41, channel: 1, shunt_ohms: 0.001}}\n", "feeder.meter.chip: ina3221: want a chip that measures one circuit"},
+		"shunt too large":     {"feeder: {profile: feeder-40a, meter: {chip: ina226, bus: main, address: 0x41, shunt_ohms: 0.1}}\n", "feeder.meter.shunt_ohms: 0.1: want a range beyond 1.2 x hard_watts"},
 		"severity":            {"feeder: {profile: feeder-40a, severity: loud}\n", "feeder.severity: loud: want one of critical"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,6 +51,13 @@ func TestFeederFaults(t *testing.T) {
 				t.Errorf("error:\n%v\nwant in it:\n%s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestFeederMeter(t *testing.T) {
+	c := parsed(t, small+"feeder: {profile: feeder-40a, meter: {chip: acs37800, bus: main, address: 0x62, range_amps: 90}}\n")
+	if m := c.Feeder.Meter; m == nil || m.RangeAmps != 90 || m.Address != 0x62 || m.Watts.Gain != 1 {
+		t.Errorf("meter %+v", m)
 	}
 }
 

@@ -397,6 +397,10 @@ func (c *checker) plan(cfg *Config) {
 				chips[key].alerts++
 			}
 		}
+		if f := cfg.Feeder; f != nil && f.Meter != nil && cfg.BusOf(&f.Meter.Place) == b.Name && parts()[f.Meter.Chip] != nil {
+			meters++
+			bits += parts()[f.Meter.Chip].bits(1, 0) + portBits
+		}
 		if len(sampled) > 0 {
 			c.sampling(cfg, i, sampled, meters)
 			continue

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/feeder"
+	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/protect"
 )
 
@@ -17,8 +18,10 @@ const (
 	feederEvery = 100 * time.Millisecond
 	// refusedFor is how long a refused start is told.
 	refusedFor = time.Minute
-	// feederSubject is what the alarm of the whole shed is about.
-	feederSubject = "shed"
+	// shedSubject is what the alarm of the whole shed is about.
+	shedSubject = "shed"
+	// FeederSubject is what the alarm of the feeder's own meter is about.
+	FeederSubject = "feeder"
 )
 
 // Feeder is the supply that all outlets of a shed share.
@@ -42,8 +45,11 @@ type supply struct {
 	severity shedguard.Severity
 	base     time.Time
 	slots    []slot
-	next     atomic.Int64 // when to add up, since base
-	refused  atomic.Int64 // the last start that was refused, since base; 0: none
+	metered  bool          // the feeder has a meter of its own
+	meterAt  atomic.Int64  // its last reading, since base
+	meter    atomic.Uint64 // W
+	next     atomic.Int64  // when to add up, since base
+	refused  atomic.Int64  // the last start that was refused, since base; 0: none
 	refusing atomic.Bool
 	peak     atomic.Uint64 // W, the most since it was last asked for
 
@@ -53,6 +59,8 @@ type supply struct {
 	verdict feeder.Verdict
 	at      time.Time
 	part    part
+	silent  part // the feeder's meter
+	heard   bool // it was read once
 }
 
 // slot is one outlet in the sum. Its line writes the first part, whoever adds
@@ -85,8 +93,10 @@ func newSupply(f *Feeder, outlets []Outlet, base time.Time) *supply {
 	s := &supply{
 		limits: f.Limits, severity: f.Severity, base: base, slots: make([]slot, len(outlets)),
 		state: feeder.NewState(len(outlets)), loads: make([]feeder.Load, len(outlets)),
-		part: part{subject: feederSubject, cause: shedguard.CauseShedOverload, marked: true},
+		part:   part{subject: shedSubject, cause: shedguard.CauseShedOverload, marked: true},
+		silent: part{subject: FeederSubject, cause: shedguard.CauseMeterStale},
 	}
+	s.meterAt.Store(never)
 	for i := range outlets {
 		p := &s.slots[i]
 		p.outlet, p.rated = outlets[i].Number, outlets[i].RatedWatts
@@ -131,12 +141,29 @@ func (s *supply) load(i int) feeder.Load {
 func (s *supply) others(scratch []feeder.Load, but int, now time.Time) feeder.Sum {
 	for i := range s.slots {
 		scratch[i] = s.load(i)
-		if i == but {
-			l := &scratch[i]
-			l.Claim, l.Session, l.Held = 0, false, false
-		}
 	}
-	return feeder.Count(scratch[:len(s.slots)], feeder.Meter{}, now)
+	whole, own := s.whole(), &scratch[but]
+	if own.Fed { // the feeder's meter sees that one, too
+		whole.Watts = max(0, whole.Watts-own.Watts)
+	}
+	*own = feeder.Load{Outlet: own.Outlet, Rated: own.Rated}
+	return feeder.Count(scratch[:len(s.slots)], whole, now)
+}
+
+// whole is the last reading of the feeder's own meter.
+func (s *supply) whole() feeder.Meter {
+	return feeder.Meter{Watts: get(&s.meter), At: s.time(s.meterAt.Load())}
+}
+
+// read takes a reading of the feeder's own meter. A step that would be a glitch
+// at an outlet is none here.
+func (s *supply) read(sample *poll.Sample) {
+	r := &sample.Reading
+	if !sample.Fresh || !r.Finite() || r.Quality >= shedguard.QualityStale {
+		return
+	}
+	set(&s.meter, math.Abs(r.Watts))
+	s.meterAt.Store(s.instant(r.At))
 }
 
 // condition is what the feeder holds an outlet open for, if it does.
@@ -285,7 +312,7 @@ func (g *Guard) addUp(now time.Time) {
 	for i := range s.slots {
 		s.loads[i] = s.load(i)
 	}
-	s.verdict, s.at = s.limits.Next(&s.state, s.loads, feeder.Meter{}, now), now
+	s.verdict, s.at = s.limits.Next(&s.state, s.loads, s.whole(), now), now
 	s.refusing.Store(s.verdict.Refusing)
 	for {
 		old := s.peak.Load()
@@ -306,6 +333,26 @@ func (g *Guard) addUp(now time.Time) {
 	}
 	d, stands := s.overload(now)
 	g.tell(&s.part, d, stands, nil, now)
+	g.tellMeter(s, now)
+}
+
+// tellMeter says when the feeder's own meter is silent: the outlets' meters are
+// added up then, and what no outlet meters is not seen.
+func (g *Guard) tellMeter(s *supply, now time.Time) {
+	if !s.metered {
+		return
+	}
+	at := s.time(s.meterAt.Load())
+	if at.IsZero() {
+		at = s.base
+	} else if s.silent.sent == (partSignature{}) && !s.heard {
+		s.heard, s.silent.marked = true, true // the last start may have left an alarm
+	}
+	age := now.Sub(at)
+	g.tell(&s.silent, protect.Decision{
+		Cause: shedguard.CauseMeterStale, Severity: shedguard.SeverityMinor, Action: shedguard.ActionNone,
+		Value: age.Seconds(), Limit: feeder.StaleAfter.Seconds(), Unit: "s", Since: at, At: now, Standing: true,
+	}, age > feeder.StaleAfter, nil, now)
 }
 
 // overload is what the shed as a whole has to say.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/feeder"
 	"github.com/shedguard/shedguard/gateway/guard"
+	"github.com/shedguard/shedguard/gateway/poll"
 	"github.com/shedguard/shedguard/gateway/session"
 )
 
@@ -298,5 +300,96 @@ func TestFeederIsChecked(t *testing.T) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// whole is the meter of a feeder that sees what the outlets draw, and a bit.
+type whole struct {
+	shed  *shed
+	other atomic.Int64 // W that no outlet meters
+	dead  atomic.Bool
+}
+
+func (w *whole) Read(r *shedguard.Reading) error {
+	if w.dead.Load() {
+		return errDead
+	}
+	watts := float64(w.other.Load())
+	for _, o := range w.shed.sockets {
+		if w.shed.closed(o.number) {
+			o.set(func(o *socket) { watts += 220 * o.amps })
+		}
+	}
+	r.Volts, r.Amps, r.Watts, r.PowerFactor = 220, watts/220, watts, 1
+	r.Raw[0]++
+	return nil
+}
+
+// TestFeederMeter: what no outlet meters counts; when the meter is silent the
+// outlets are added up, and that is said.
+func TestFeederMeter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &whole{}
+		s := newShed(t, 6, func(o *guard.Options) {
+			fedBy(o)
+			l, err := poll.New(poll.Options{Name: "feeder", Points: []poll.Point{{Outlet: poll.Feeder, Meter: w, Every: every}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Lines = append(o.Lines, l)
+		})
+		w.shed = s
+		stop := s.run(t)
+		time.Sleep(20 * time.Second)
+		for n := 1; n <= 4; n++ {
+			s.draw(n, 1900) // 7600 W
+			time.Sleep(3 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		if v, _ := s.guard.Feeder(); !v.Metered || v.Drawn != 7600 || v.Refusing {
+			t.Fatalf("feeder %+v", v)
+		}
+		s.changes()
+		w.other.Store(1500) // somebody plugs a heater in elsewhere: 9100 W
+		time.Sleep(6 * time.Second)
+		if got := s.fed(); !slices.Equal(got, []int{1, 2, 3, 5, 6}) {
+			t.Errorf("fed %v, want the youngest session's outlet 4 open", got)
+		}
+		w.other.Store(0)
+		time.Sleep(time.Minute)
+		if got := s.fed(); len(got) != 6 {
+			t.Errorf("fed %v, want outlet 4 back", got)
+		}
+		s.changes()
+		w.dead.Store(true)
+		time.Sleep(5 * time.Second)
+		v, _ := s.guard.Feeder()
+		d := decided(s.changes(), guard.FeederSubject, shedguard.CauseMeterStale)
+		if v.Metered || v.Drawn != 7600 || d == nil || d.Action != shedguard.ActionNone || d.Limit != 3 {
+			t.Errorf("feeder %+v, decision %+v", v, d)
+		}
+		w.dead.Store(false)
+		time.Sleep(5 * time.Second)
+		all := s.changes()
+		i := slices.IndexFunc(all, func(c guard.Change) bool { return c.Subject == guard.FeederSubject && len(c.Decisions) == 0 })
+		if v, _ := s.guard.Feeder(); i < 0 || !v.Metered {
+			t.Errorf("the meter is back: %+v, told at %d", v, i)
+		}
+		if err := s.guard.Order(t.Context(), guard.Order{Kind: shedguard.CommandStop, Outlet: poll.Feeder}); err == nil {
+			t.Error("an order to the feeder was accepted")
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := build(2, func(o *guard.Options) {
+		l, err := poll.New(poll.Options{Name: "feeder", Points: []poll.Point{{Outlet: poll.Feeder, Meter: &whole{}, Every: every}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Lines = append(o.Lines, l)
+	}); err == nil || !strings.Contains(err.Error(), "want limits for it") {
+		t.Errorf("%v", err)
 	}
 }

@@ -160,6 +160,7 @@ func New(opts Options) (*Guard, error) {
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("guard: %w", errors.Join(errs...))
 	}
+	metered := false
 	for i, p := range opts.Lines {
 		l := &line{
 			poll: p, orders: make(chan *order, orderQueue), bit: 1 << (i % maxLines), first: i == 0,
@@ -170,6 +171,11 @@ func New(opts Options) (*Guard, error) {
 		l.visit = func(s *poll.Sample) { g.visit(l, s) }
 		g.lines = append(g.lines, l)
 		for _, n := range p.Outlets() {
+			if n == poll.Feeder {
+				check(opts.Feeder != nil && !metered, "feeder: a meter of it is polled: want limits for it, and one meter")
+				metered = true
+				continue
+			}
 			check(g.owner[n] == nil, "outlet %d: polled by two lines", n)
 			g.owner[n] = l
 		}
@@ -209,13 +215,14 @@ func New(opts Options) (*Guard, error) {
 				errs = append(errs, fmt.Errorf("feeder: %w", err))
 			}
 			g.supply = newSupply(f, opts.Outlets, g.base)
+			g.supply.metered = metered
 		}
 	}
 	errs = append(errs, g.addContacts()...)
 	for _, l := range g.lines {
 		l.scratch = make([]feeder.Load, len(opts.Outlets))
 		for _, n := range l.poll.Outlets() {
-			check(l.byNo[n] != nil, "outlet %d: polled, but has no limits", n)
+			check(n == poll.Feeder || l.byNo[n] != nil, "outlet %d: polled, but has no limits", n)
 		}
 	}
 	if len(errs) > 0 {

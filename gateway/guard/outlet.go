@@ -66,6 +66,11 @@ func newOutlet(o *Outlet, newID func() string) *outlet {
 // visit is the straight line of one sample.
 func (g *Guard) visit(l *line, s *poll.Sample) {
 	now := time.Now()
+	if s.Reading.Outlet == poll.Feeder {
+		g.supply.read(s)
+		g.answer(l)
+		return
+	}
 	o := l.byNo[s.Reading.Outlet]
 	o.sample = *s
 	g.step(l, o, now, whySession)

@@ -56,9 +56,12 @@ type Thermometer interface {
 	Read() (celsius float64, err error)
 }
 
+// Feeder is the Point.Outlet of a meter through which the whole shed is fed.
+const Feeder = 0
+
 // Point is one outlet on the bus.
 type Point struct {
-	Outlet           int           // 1 to shedguard.MaxOutlets
+	Outlet           int           // 1 to shedguard.MaxOutlets; Feeder for the meter of the whole shed
 	Meter            Meter         //
 	Every            time.Duration // period of the meter, 20 ms to 1 s
 	Thermometer      Thermometer   // nil where there is none
@@ -153,7 +156,7 @@ func New(opts Options) (*Line, error) {
 	}
 	seen := make(map[int]bool)
 	for i, p := range opts.Points {
-		check(p.Outlet >= 1 && p.Outlet <= shedguard.MaxOutlets, "points[%d]: outlet %d: want 1 to %d", i, p.Outlet, shedguard.MaxOutlets)
+		check(p.Outlet >= Feeder && p.Outlet <= shedguard.MaxOutlets, "points[%d]: outlet %d: want 1 to %d, or %d for the feeder", i, p.Outlet, shedguard.MaxOutlets, Feeder)
 		check(!seen[p.Outlet], "points[%d]: outlet %d: already polled", i, p.Outlet)
 		seen[p.Outlet] = true
 		check(p.Meter != nil, "points[%d]: meter: required", i)

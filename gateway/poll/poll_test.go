@@ -93,7 +93,7 @@ func TestNewRefuses(t *testing.T) {
 	edit := func(f func(*poll.Point)) []poll.Point { p := good; f(&p); return []poll.Point{p} }
 	tests := map[string][]poll.Point{
 		"no points":            nil,
-		"outlet 0":             edit(func(p *poll.Point) { p.Outlet = 0 }),
+		"outlet -1":            edit(func(p *poll.Point) { p.Outlet = -1 }),
 		"outlet 257":           edit(func(p *poll.Point) { p.Outlet = 257 }),
 		"same outlet twice":    {good, good},
 		"no meter":             edit(func(p *poll.Point) { p.Meter = nil }),

@@ -16,6 +16,9 @@ func Expect(cfg *config.Config) []Want {
 	for _, r := range cfg.Relays {
 		wants = append(wants, Want{Place{Bus: r.Bus, Address: address(r.Address)}, r.Chip, "relays " + r.Name})
 	}
+	if f := cfg.Feeder; f != nil && f.Meter != nil {
+		wants = append(wants, Want{place(cfg, &f.Meter.Place), f.Meter.Chip, "feeder meter"})
+	}
 	for i := range cfg.Outlets {
 		o := &cfg.Outlets[i]
 		wants = append(wants, Want{place(cfg, &o.Meter.Place), o.Meter.Chip, fmt.Sprintf("outlet %d meter", o.Number)})
