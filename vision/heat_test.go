@@ -49,7 +49,13 @@ func TestBoxes(t *testing.T) {
 		"no wrap at the edge": {grid("...9", "9..."), rule, []vision.Box{
 			box(0.75, 0, 0.25, 0.5, 0.9, 1), box(0, 0.5, 0.25, 0.5, 0.9, 1),
 		}},
-		"too few cells": {grid("9...", "...."), vision.BoxRule{Seed: 0.6, Grow: 0.3, MinCells: 2}, nil},
+		"two peaks, high saddle": {grid("9.7.", ".8.."), vision.BoxRule{Seed: 0.6, Grow: 0.3, Saddle: 0.9, MinCells: 1}, []vision.Box{box(0, 0, 0.75, 1, 0.9, 3)}},
+		"two peaks, low saddle": {grid("9.7.", ".5.."), vision.BoxRule{Seed: 0.6, Grow: 0.3, Saddle: 0.9, MinCells: 1}, []vision.Box{
+			box(0, 0, 0.5, 1, 0.9, 2), box(0.5, 0, 0.25, 0.5, 0.7, 1), // the saddle goes to the higher
+		}},
+		"warm rim":            {grid("4894", "4444"), vision.BoxRule{Seed: 0.6, Grow: 0.3, Edge: 0.7, MinCells: 1}, []vision.Box{box(0.25, 0, 0.5, 0.5, 0.9, 2)}},
+		"too few without rim": {grid("4894", "4444"), vision.BoxRule{Seed: 0.6, Grow: 0.3, Edge: 0.7, MinCells: 3}, nil},
+		"too few cells":       {grid("9...", "...."), vision.BoxRule{Seed: 0.6, Grow: 0.3, MinCells: 2}, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +69,41 @@ func TestBoxes(t *testing.T) {
 
 func box(x, y, w, h, score float64, cells int) vision.Box {
 	return vision.Box{Class: vision.Flame, Rect: vision.Rect{X: x, Y: y, W: w, H: h}, Score: score, Cells: cells}
+}
+
+// Whatever saddle and edge are, each box holds its own peak, no two peaks are the same
+// cell, and nothing is boxed that would not be without them.
+func TestBoxesSplit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := drawHeat(t)
+		plain := vision.BoxRule{Seed: rapid.Float64Range(0.01, 1).Draw(t, "seed"), MinCells: 1}
+		plain.Grow = plain.Seed * rapid.Float64Range(0.1, 1).Draw(t, "grow")
+		rule := plain
+		rule.Saddle, rule.Edge = rapid.Float64Range(0, 1).Draw(t, "saddle"), rapid.Float64Range(0, 1).Draw(t, "edge")
+		whole, split := h.Boxes(vision.Flame, plain), h.Boxes(vision.Flame, rule)
+		if (len(whole) == 0) != (len(split) == 0) || len(split) < len(whole) {
+			t.Fatalf("%d boxes as they hang together, %d split", len(whole), len(split))
+		}
+		cells := func(boxes []vision.Box) (n int) {
+			for _, b := range boxes {
+				n += b.Cells
+			}
+			return n
+		}
+		if cells(split) > cells(whole) {
+			t.Fatalf("%d cells as they hang together, %d split", cells(whole), cells(split))
+		}
+		last := 2.0
+		for _, b := range split {
+			if b.Score > last || b.Score < rule.Seed {
+				t.Fatalf("scores %g after %g with seed %g", b.Score, last, rule.Seed)
+			}
+			last = b.Score
+			if !slices.ContainsFunc(whole, func(w vision.Box) bool { return w.Intersect(b.Rect).Area() > b.Area()-1e-9 }) {
+				t.Fatalf("%+v lies in none of %+v", b, whole)
+			}
+		}
+	})
 }
 
 // Every hot cell lies in a box, boxes hold as many cells as they say, and no two

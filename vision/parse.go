@@ -45,7 +45,8 @@ func (o object) raw(key string) json.RawMessage {
 	return o.fields[key]
 }
 
-func (o object) has(key string) bool { return o.fields[key] != nil }
+// has tells whether an optional field is there.
+func (o object) has(key string) bool { return o.raw(key) != nil }
 
 // sub is an object inside.
 func (o object) sub(key string) object {

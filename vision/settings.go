@@ -94,6 +94,12 @@ func ParseSettings(b []byte) (Settings, error) {
 	for _, c := range Classes() {
 		rule := boxes.sub(c.String())
 		s.Boxes[c] = BoxRule{Seed: rule.number("seed", 0.001, 0.999), Grow: rule.number("grow", 0.001, 0.999), MinCells: rule.integer("min_cells", 1, 1000)}
+		if rule.has("saddle") { // without, all that hangs together is one box
+			s.Boxes[c].Saddle = rule.number("saddle", 0, 1)
+		}
+		if rule.has("edge") {
+			s.Boxes[c].Edge = rule.number("edge", 0, 1)
+		}
 		if s.Boxes[c].Seed > 0 && s.Boxes[c].Grow > s.Boxes[c].Seed {
 			rule.faultf("grow", "%g: want at most seed, %g", s.Boxes[c].Grow, s.Boxes[c].Seed)
 		}

@@ -32,7 +32,7 @@ func TestParseSettings(t *testing.T) {
 		Alarm:   vision.Scores{Flame: 0.6, Smoke: 0.7},
 		Boxes: [2]vision.BoxRule{
 			vision.Flame: {Seed: 0.5, Grow: 0.3, MinCells: 1},
-			vision.Smoke: {Seed: 0.4, Grow: 0.2, MinCells: 3},
+			vision.Smoke: {Seed: 0.4, Grow: 0.2, Saddle: 0.9, Edge: 0.6, MinCells: 3},
 		},
 		Tiles: vision.TileRule{Max: 2, Aspect: 1.6},
 	}

@@ -130,21 +130,18 @@ class Depthwise : public cv::dnn::Layer {
     return false;
   }
 
-  // What follows and only cuts values off is done in passing.
+  // Layers that follow and only cut values off are done in passing, one or several; no
+  // layer at all undoes that. A layer of another kind is refused, and changes nothing.
   bool setActivation(const cv::Ptr<cv::dnn::ActivationLayer>& layer) override {
-    low_ = lowest();
-    high_ = highest();
-    if (layer.empty()) return false;
-    if (const cv::Ptr<cv::dnn::ReLU6Layer> clip = layer.dynamicCast<cv::dnn::ReLU6Layer>()) {
-      low_ = clip->minValue;
-      high_ = clip->maxValue;
-      return true;
+    if (layer.empty()) {
+      low_ = lowest();
+      high_ = highest();
+      return false;
     }
+    if (const cv::Ptr<cv::dnn::ReLU6Layer> clip = layer.dynamicCast<cv::dnn::ReLU6Layer>())
+      return cut(clip->minValue, clip->maxValue);
     const cv::Ptr<cv::dnn::ReLULayer> relu = layer.dynamicCast<cv::dnn::ReLULayer>();
-    if (relu && relu->negativeSlope == 0) {
-      low_ = 0;
-      return true;
-    }
+    if (relu && relu->negativeSlope == 0) return cut(0, highest());
     return false;
   }
 
@@ -194,6 +191,12 @@ class Depthwise : public cv::dnn::Layer {
   }
 
  private:
+  bool cut(float low, float high) {
+    low_ = std::min(std::max(low_, low), high);
+    high_ = std::min(std::max(high_, low), high);
+    return true;
+  }
+
   static float lowest() { return -std::numeric_limits<float>::infinity(); }
   static float highest() { return std::numeric_limits<float>::infinity(); }
 

@@ -2,6 +2,7 @@ package onnxtest
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math"
 )
 
@@ -37,11 +38,11 @@ func ONNX(width, height int) []byte {
 }
 
 // Depthwise is a network of one depthwise convolution over the three channels of an
-// image, clipped at 0 and 6, from which heat makes flame of the first and smoke of the
-// second channel, less 3, and image_score the means. kernel is 3 or 5; weights has
-// kernel × kernel values a channel. The image's width and height are multiples of the
-// stride.
-func Depthwise(width, height, kernel, stride int, weights [][]float32, bias []float32) []byte {
+// image and of layers that follow it one by one, Relu, Clip (0 to 6) or Sigmoid. From
+// the result heat makes flame of the first and smoke of the second channel, less 3, and
+// image_score the means. kernel is 3 or 5; weights has kernel × kernel values a channel.
+// The image's width and height are multiples of the stride.
+func Depthwise(width, height, kernel, stride int, weights [][]float32, bias []float32, follow ...string) []byte {
 	k, s, p := uint64(kernel), uint64(stride), uint64(kernel/2)
 	var all []float32
 	for _, w := range weights {
@@ -49,9 +50,19 @@ func Depthwise(width, height, kernel, stride int, weights [][]float32, bias []fl
 	}
 	pick := []float32{1, 0, 0, 0, 1, 0} // output × input
 	graph := message{}.
-		sub(1, node("Conv", []string{"image", "weights", "bias"}, "filtered", ints("kernel_shape", k, k), ints("strides", s, s), ints("pads", p, p, p, p), ints("dilations", 1, 1), integer("group", 3))).
-		sub(1, node("Clip", []string{"filtered"}, "clipped", float("min", 0), float("max", 6))).
-		sub(1, node("Conv", []string{"clipped", "pick", "less"}, "logits", ints("kernel_shape", 1, 1), ints("strides", 1, 1), ints("pads", 0, 0, 0, 0), ints("dilations", 1, 1), integer("group", 1))).
+		sub(1, node("Conv", []string{"image", "weights", "bias"}, "filtered", ints("kernel_shape", k, k), ints("strides", s, s), ints("pads", p, p, p, p), ints("dilations", 1, 1), integer("group", 3)))
+	last := "filtered"
+	for i, op := range follow {
+		var attributes []message
+		if op == "Clip" {
+			attributes = []message{float("min", 0), float("max", 6)}
+		}
+		next := fmt.Sprintf("followed-%d", i)
+		graph = graph.sub(1, node(op, []string{last}, next, attributes...))
+		last = next
+	}
+	graph = graph.
+		sub(1, node("Conv", []string{last, "pick", "less"}, "logits", ints("kernel_shape", 1, 1), ints("strides", 1, 1), ints("pads", 0, 0, 0, 0), ints("dilations", 1, 1), integer("group", 1))).
 		sub(1, node("Sigmoid", []string{"logits"}, "heat")).
 		sub(1, node("GlobalAveragePool", []string{"heat"}, "image_score")).
 		text(2, "depthwise").
