@@ -74,7 +74,7 @@ def clip(boxes, x, y, w, h):
 
 
 def targets(boxes, size, knows):
-    """Heat map, its weights, image label and its weights. Flame first, smoke second."""
+    """Heat map, its weights, image label and its weights. Flame first, smoke second. knows: 0 to 1 by class."""
     n = size // STRIDE
     heat = np.zeros((2, n, n), np.float32)
     weight = np.ones((2, n, n), np.float32)
@@ -86,10 +86,12 @@ def targets(boxes, size, knows):
             weight[cls] = 0
             image_weight[cls] = 0
             continue
+        weight[cls] *= knows[cls] ** 2
+        image_weight[cls] = knows[cls]
         mine = boxes[boxes[:, 0] == cls]
         cut = boxes[boxes[:, 0] == -1 - cls]
         if len(mine):
-            image[cls] = 1
+            image[cls] = image_weight[cls] = 1
             weight[cls] = REST_OF_POSITIVE
         elif len(cut):
             image_weight[cls] = 0

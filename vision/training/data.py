@@ -83,7 +83,9 @@ class Cache:
             with open(index, encoding="utf-8") as f:
                 known = json.load(f)
         if known is None or known["names"] != names or known["side"] != side:
-            known = self._build(path, names, side)
+            # Built aside and moved: another run may have the old file mapped.
+            known = self._build(path + ".new", names, side)
+            os.replace(path + ".new", path)
             with open(index, "w", encoding="utf-8") as f:
                 json.dump(known, f)
         self.places = known["places"]

@@ -40,13 +40,15 @@ def report(pictures, scores):
     neither = ~flame & ~smoke
     either = scores.max(1)
     return {
-        CLASSES[FLAME]: metrics.summary(scores[flame, FLAME], scores[neither, FLAME]),
-        CLASSES[SMOKE]: metrics.summary(scores[smoke & knows, SMOKE], scores[neither & knows, SMOKE]),
-        "any": metrics.summary(either[~neither], either[neither]),
+        CLASSES[FLAME]: metrics.summary(scores[flame, FLAME], scores[neither, FLAME], scores[~flame, FLAME]),
+        CLASSES[SMOKE]: metrics.summary(
+            scores[smoke & knows, SMOKE], scores[neither & knows, SMOKE], scores[~smoke & knows, SMOKE]
+        ),
+        "any": metrics.summary(either[~neither], either[neither], either[neither]),
     }
 
 
 def line(r):
     return "  ".join(
-        f"{k} auc {v['roc_auc']:.4f} r1 {v['recall_at_1_percent']:.3f} r5 {v['recall_at_5_percent']:.3f}" for k, v in r.items()
+        f"{k} auc {v['roc_auc']:.4f} (neither {v['roc_auc_neither']:.4f}) r1 {v['recall_at_1_percent']:.3f} r5 {v['recall_at_5_percent']:.3f}" for k, v in r.items()
     )

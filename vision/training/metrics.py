@@ -1,6 +1,7 @@
 """Figures of merit, in plain numpy and with the same definitions as the Go command `evaluate`.
 
-Image level: positives are the pictures that have the class, negatives those that have neither flame nor smoke.
+Image level: ROC-AUC and average precision set the pictures that have a class against all without it; recall at a rate of
+false positives, and a second ROC-AUC, against the pictures that have neither flame nor smoke.
 Pictures of a source that does not label smoke are left out of the smoke figures.
 """
 
@@ -41,12 +42,14 @@ def recall_at(positive, negative, rate):
     return float((np.asarray(positive) > threshold_at(negative, rate)).mean())
 
 
-def summary(positive, negative):
+def summary(positive, negative, without):
+    """negative: pictures with neither flame nor smoke; without: those without this class, whatever else they show."""
     return {
         "positives": len(positive),
         "negatives": len(negative),
-        "roc_auc": roc_auc(positive, negative),
-        "average_precision": average_precision(positive, negative),
+        "roc_auc": roc_auc(positive, without),
+        "average_precision": average_precision(positive, without),
+        "roc_auc_neither": roc_auc(positive, negative),
         "recall_at_1_percent": recall_at(positive, negative, 0.01),
         "recall_at_5_percent": recall_at(positive, negative, 0.05),
     }

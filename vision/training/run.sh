@@ -25,11 +25,11 @@ export PYTHON=$py OMP_WAIT_POLICY=PASSIVE
 common=(--data "$data" --extra "$build/extra")
 # Most of the way on small pictures, which is nearly twice as fast; the end at about the size that is used, twice, with
 # more turns for the pictures that are taken for fire; then the mean of both.
-"$py" "$here/train.py" "${common[@]}" --out "$build/small" --size 192 --steps 1100 --cooldown 0
+"$py" "$here/train.py" "${common[@]}" --out "$build/small" --size 192 --steps 1050 --cooldown 0
 "$py" "$here/mine.py" "${common[@]}" --cache "$build/cache" --checkpoint "$build/small/last.pt" --out "$build/mined.json"
 end=(--mined "$build/mined.json" --start-from "$build/small/last.pt" --warmup 15 --rate 7e-4 --trunk-rate 1.2e-4)
-"$py" "$here/train.py" "${common[@]}" "${end[@]}" --out "$build/main" --size 256 --seed 3 --steps 380 --cooldown 340
-"$py" "$here/train.py" "${common[@]}" "${end[@]}" --out "$build/second" --size 224 --seed 4 --steps 480 --cooldown 440
+"$py" "$here/train.py" "${common[@]}" "${end[@]}" --out "$build/main" --size 256 --seed 3 --steps 400 --cooldown 360
+"$py" "$here/train.py" "${common[@]}" "${end[@]}" --out "$build/second" --size 224 --seed 4 --steps 520 --cooldown 480
 "$py" "$here/average.py" "$build/mean.pt" "$build/main/last.pt" "$build/second/last.pt"
 
 # The same, shorter, without two sources, judged on these two.

@@ -9,6 +9,7 @@ from data import FLAME, SMOKE
 
 # Share of each kind in a batch.
 MIX = (("flame", 0.34), ("smoke", 0.24), ("neither", 0.42))
+DOUBTFUL = 0.4  # weight of "no smoke" beside flames
 NONE = np.zeros((0, 5), np.float32)
 
 
@@ -38,8 +39,11 @@ class Samples(torch.utils.data.Dataset):
 
     @staticmethod
     def _knows(p):
-        """Fires without a smoke box often have smoke that nobody labelled: such pictures say nothing about smoke."""
-        return (p.knows[FLAME], p.knows[SMOKE] and (p.has(SMOKE) or not p.has(FLAME)))
+        """How far the labels are believed, by class. Fires without a smoke box often have smoke that nobody labelled."""
+        smoke = float(p.knows[SMOKE])
+        if smoke and p.has(FLAME) and not p.has(SMOKE):
+            smoke = DOUBTFUL
+        return (float(p.knows[FLAME]), smoke)
 
     def __len__(self):
         return self.length
@@ -54,7 +58,7 @@ class Samples(torch.utils.data.Dataset):
             i = self._pick(rng, "smoke" if aug.chance(rng, 0.6) else "flame")
             got = aug.empty_part(rng, self.cache[i], self.pictures[i].boxes, self.size)
             if got is not None:
-                return got[0], NONE, (True, self.knows[i][SMOKE] and got[1])
+                return got[0], NONE, (1.0, self.knows[i][SMOKE] * got[1])
         i = self._pick(rng, kind)
         x, boxes = aug.crop(rng, self.cache[i], self.pictures[i].boxes, self.size)
         if aug.chance(rng, 0.5):
@@ -81,7 +85,7 @@ class Samples(torch.utils.data.Dataset):
         how = rng.random()
         if how < 0.16:
             parts = [self._one(rng) for _ in range(4)]
-            knows = tuple(all(p[2][c] for p in parts) for c in (0, 1))
+            knows = tuple(min(p[2][c] for p in parts) for c in (0, 1))
             return *aug.mosaic(rng, [p[:2] for p in parts], self.size), knows
         x, boxes, knows = self._one(rng)
         if how < 0.24 and len(boxes):
@@ -90,7 +94,7 @@ class Samples(torch.utils.data.Dataset):
         if not np.isin(boxes[:, 0], (FLAME, -1 - FLAME)).any() and aug.chance(rng, 0.14):
             # No flame, in flame's colours. Smoke in them may as well be a cloud at sunset: nothing is said about it.
             x = aug.evening(rng, x)
-            knows = (knows[FLAME], knows[SMOKE] and not len(boxes))
+            knows = (knows[FLAME], 0.0 if len(boxes) else knows[SMOKE])
         if not len(boxes):
             how = rng.random()
             if how < 0.07:
