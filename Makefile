@@ -42,6 +42,9 @@ evaluate: bin/shedguard-vision ## the eyes over all labelled pictures of the val
 VAL ?= $(SHEDGUARD_SHARED)/vision-data/val
 EVALUATE ?=
 
+model: ## the network trained anew: data, training, export, evaluation, model card (hours; goes on where it was stopped)
+	vision/training/run.sh $(SHEDGUARD_SHARED)/vision-data build/vision
+
 ##@ What it is made of
 
 build: page bin/shedguard bin/shedcloud bin/demo bin/shedguard-vision ## all programs into bin/
@@ -141,4 +144,4 @@ mutate: ## breaks every protection rule on purpose; fails where no test notices
 clean: ## what was built
 	rm -rf bin build cloud/web/dist/assets cloud/web/dist/index.html cloud/web/node_modules
 
-.PHONY: help demo test smoke bench evaluate vision-test arm64-vision build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz mutate clean
+.PHONY: help demo test smoke bench evaluate model vision-test arm64-vision build page setup check vet lint fmt tidy-check page-check race e2e arm test-arm board fuzz mutate clean
