@@ -14,7 +14,12 @@ import (
 
 // bottle is a suppression agent, and a disk that outlives the program.
 type bottle struct {
-	mu     sync.Mutex
+	mu sync.Mutex // guards the rest
+	world
+}
+
+// world is what there is to see of it.
+type world struct {
 	disk   actuate.SuppressionRecord
 	full   bool // of the disk
 	stuck  bool // the output
@@ -66,6 +71,15 @@ func (b *bottle) options() actuate.SuppressorOptions {
 	}
 }
 
+// look is a copy of what there is to see.
+func (b *bottle) look() world {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.world
+	w.phases = slices.Clone(w.phases)
+	return w
+}
+
 func (b *bottle) run(t *testing.T) (s *actuate.Suppressor, end func()) {
 	t.Helper()
 	s, err := actuate.NewSuppressor(b.options())
@@ -77,7 +91,8 @@ func (b *bottle) run(t *testing.T) (s *actuate.Suppressor, end func()) {
 	go func() { done <- s.Run(ctx) }()
 	return s, func() {
 		cancel()
-		if err := <-done; err != nil && !b.full && !b.stuck {
+		w := b.look()
+		if err := <-done; err != nil && !w.full && !w.stuck {
 			t.Errorf("Run: %v", err)
 		}
 	}
@@ -91,42 +106,44 @@ func TestSuppressorRestartedInItsWindow(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &bottle{}
 				restart := func(end func()) (*actuate.Suppressor, func()) {
-					disk := b.disk
+					disk := b.look().disk
 					end()
 					if killed {
+						b.mu.Lock()
 						b.disk = disk // what the end wrote never reached it
+						b.mu.Unlock()
 					}
 					time.Sleep(time.Hour)
 					return b.run(t)
 				}
 				s, end := b.run(t)
-				if err := s.Arm(t.Context(), fire(two...)); err != nil || b.disk.Phase != actuate.SuppressionArmed {
-					t.Fatalf("%v, on disk %+v", err, b.disk)
+				if err := s.Arm(t.Context(), fire(two...)); err != nil || b.look().disk.Phase != actuate.SuppressionArmed {
+					t.Fatalf("%v, on disk %+v", err, b.look().disk)
 				}
 				time.Sleep(10*time.Second + 50*time.Millisecond)
 				_, end = restart(end)
 				time.Sleep(4 * time.Second)
-				if b.bursts != 0 {
+				if b.look().bursts != 0 {
 					t.Fatal("released before the window had passed")
 				}
 				time.Sleep(2 * time.Second)
-				if b.bursts != 1 || !b.on {
-					t.Fatalf("released %d times, on %t: forgotten over the restart", b.bursts, b.on)
+				if b.look().bursts != 1 || !b.look().on {
+					t.Fatalf("released %d times, on %t: forgotten over the restart", b.look().bursts, b.look().on)
 				}
 				time.Sleep(5 * time.Second)
 				s, end = restart(end) // within the release
 				time.Sleep(time.Minute)
-				if r, _ := s.State(); b.on || b.lit < 9*time.Second || b.lit > 11*time.Second || r.Phase != actuate.SuppressionReleased {
-					t.Errorf("on for %v, %+v: want 10 s in all", b.lit, r)
+				if r, _ := s.State(); b.look().on || b.look().lit < 9*time.Second || b.look().lit > 11*time.Second || r.Phase != actuate.SuppressionReleased {
+					t.Errorf("on for %v, %+v: want 10 s in all", b.look().lit, r)
 				}
-				bursts := b.bursts
+				bursts := b.look().bursts
 				s, end = restart(end)
 				time.Sleep(time.Minute)
 				if err := s.Arm(t.Context(), fire(two...)); !errors.Is(err, actuate.ErrSpent) {
 					t.Errorf("armed again: %v", err)
 				}
 				time.Sleep(time.Minute)
-				if b.bursts != bursts || b.on {
+				if b.look().bursts != bursts || b.look().on {
 					t.Errorf("released again")
 				}
 				end()
@@ -153,11 +170,11 @@ func TestSuppressorVetoOutlivesARestart(t *testing.T) {
 		end()
 		_, end = b.run(t)
 		time.Sleep(time.Hour)
-		if b.bursts != 0 || b.disk.Phase != actuate.SuppressionVetoed || b.disk.By != "wang" {
-			t.Errorf("released %d times, on disk %+v", b.bursts, b.disk)
+		if b.look().bursts != 0 || b.look().disk.Phase != actuate.SuppressionVetoed || b.look().disk.By != "wang" {
+			t.Errorf("released %d times, on disk %+v", b.look().bursts, b.look().disk)
 		}
-		if want := []actuate.SuppressionPhase{actuate.SuppressionArmed, actuate.SuppressionVetoed}; !slices.Equal(b.phases, want) {
-			t.Errorf("reported %v, want %v", b.phases, want)
+		if want := []actuate.SuppressionPhase{actuate.SuppressionArmed, actuate.SuppressionVetoed}; !slices.Equal(b.look().phases, want) {
+			t.Errorf("reported %v, want %v", b.look().phases, want)
 		}
 		end()
 	})
@@ -169,7 +186,7 @@ func TestSuppressorVetoOutlivesARestart(t *testing.T) {
 func TestSuppressorTriesAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := &bottle{full: true, stuck: true}
+		b := &bottle{world: world{full: true, stuck: true}}
 		s, end := b.run(t)
 		if err := s.Arm(t.Context(), fire(two...)); err == nil {
 			t.Error("armed on a full disk, and nothing was said of it")
@@ -179,8 +196,8 @@ func TestSuppressorTriesAgain(t *testing.T) {
 		b.stuck = false
 		b.mu.Unlock()
 		time.Sleep(time.Second)
-		if !b.on || b.errs == 0 {
-			t.Errorf("on %t, %d errors", b.on, b.errs)
+		if !b.look().on || b.look().errs == 0 {
+			t.Errorf("on %t, %d errors", b.look().on, b.look().errs)
 		}
 		time.Sleep(time.Minute)
 		if err := s.Reset(t.Context(), "wang"); err == nil {
@@ -192,9 +209,9 @@ func TestSuppressorTriesAgain(t *testing.T) {
 		if err := s.Veto(t.Context(), "wang"); err == nil {
 			t.Error("vetoed on a full disk, and nothing was said of it")
 		}
-		bursts := b.bursts
+		bursts := b.look().bursts
 		time.Sleep(time.Minute)
-		if b.bursts != bursts {
+		if b.look().bursts != bursts {
 			t.Error("released after a veto")
 		}
 		end()
