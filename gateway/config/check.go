@@ -88,6 +88,7 @@ func (c *Config) check(lines *index, found Faults) Faults {
 	k.addresses(c)
 	k.shared(c)
 	k.outputs(c)
+	k.cameras(c)
 	k.outlets(c)
 	k.feeder(c)
 	k.plan(c)

@@ -20,6 +20,9 @@ type Config struct {
 	Lamp          *Pin           `yaml:"lamp,omitempty" doc:"Output of the fault lamp; leave out when there is none."`
 	Suppression   *Suppression   `yaml:"suppression,omitempty" doc:"Output that releases a suppression agent; leave out when there is none."`
 	SmokeContacts []SmokeContact `yaml:"smoke_contacts,omitempty" doc:"Relay contacts of smoke detectors."`
+	Cameras       []Camera       `yaml:"cameras,omitempty" doc:"Cameras that look for flame and smoke; leave out where there are none."`
+	Vision        Vision         `yaml:"vision" doc:"How cameras are watched."`
+	Fire          Fire           `yaml:"fire" doc:"When the senses of a zone make a fire, and what that cuts."`
 	Actuate       Actuate        `yaml:"actuate" doc:"How power is cut when the program cannot cut it any more."`
 	Alarms        Alarms         `yaml:"alarms" doc:"How alarms that come and go are kept from filling inboxes."`
 	Poll          Poll           `yaml:"poll" doc:"How often the chips are read."`

@@ -149,6 +149,7 @@ func kinds() map[string]kind {
 		"file":   {"a path", func(s string) bool { return !strings.ContainsRune(s, 0) && filepath.Clean(s) != "." }, ""},
 		"broker": {"mqtts://host:port or mqtt://host:port, without user, password and path", validBroker, "^mqtts?://[^/@]+:[0-9]+$"},
 		"listen": {"an IP address and a port, as 127.0.0.1:9108", validListen, ":[0-9]+$"},
+		"camera": {"rtsp:// or http:// without user and password, /dev/videoN or the path of a file", validCamera, ""},
 		"gpio":   {"the name of a GPIO line, as GPIO17", shedguard.ValidShedID, identifier},
 	}
 }
