@@ -15,6 +15,7 @@ import (
 
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/outbox"
+	"github.com/shedguard/shedguard/gateway/spool"
 )
 
 const (
@@ -46,6 +47,8 @@ type Options struct {
 	RequireAck bool // an alarm leaves the outbox on the collector's ack; else on the broker's PUBACK
 
 	Outbox *outbox.Outbox
+	// Pictures are sent one at a time, after the alarms; nil where there are none.
+	Pictures Pictures
 	// Status is the gateway's summary: version, configuration, clock, outlets.
 	// The uplink fills in state, since, boot and connection.
 	Status func() shedguard.Status
@@ -73,10 +76,20 @@ type Stats struct {
 	// deciding sample to the PUBACK of its first sending.
 	AlarmDelay time.Duration
 	SetAside   uint64 // telemetry records that no connection survived
+	Pictures   uint64 // that the broker acknowledged
 	Commands   uint64 // given to the handler
 	Refused    uint64 // commands answered with an error by the uplink itself
 	Garbage    uint64 // payloads that could not be read
 	Overrun    uint64 // messages that came faster than they could be taken
+}
+
+// Pictures is where pictures of incidents wait.
+type Pictures interface {
+	Wake() <-chan struct{}
+	// Next is the oldest one.
+	Next() (spool.Picture, bool)
+	Done(p spool.Picture)
+	Refuse(p spool.Picture)
 }
 
 // link is one connection to the broker.
@@ -128,8 +141,10 @@ type Uplink struct {
 	// Of Run's goroutine, over all connections.
 	later   map[uint64]*delay // alarm-lane keys not to be sent before a time
 	strikes map[strike]int
-	narrow  bool // one record in flight
-	proved  int  // PUBACKs since narrow
+	suspect string // the picture that was in flight when connections went
+	blamed  int    // how many
+	narrow  bool   // one record in flight
+	proved  int    // PUBACKs since narrow
 }
 
 // delay is when a record of the alarm lane may be sent again.
@@ -310,8 +325,10 @@ type session struct {
 	alarms    []flight
 	telemetry []flight
 	others    []flight // status and replies
-	alarmAt   uint64   // highest alarm-lane key looked at
-	batchAt   uint64   // highest telemetry key read
+	picture   *flight
+	shown     spool.Picture // in picture
+	alarmAt   uint64        // highest alarm-lane key looked at
+	batchAt   uint64        // highest telemetry key read
 	batches   []outbox.Record
 	inFlight  int  // bytes of telemetry
 	dry       bool // no telemetry to read until the outbox wakes
@@ -341,6 +358,9 @@ func (s *session) serve(ctx context.Context) error {
 			err = s.telemetryDone()
 		case <-head(s.others):
 			err = s.otherDone()
+		case <-s.pictured():
+			err = s.pictureDone()
+		case <-u.pictures(): // fill looks for it
 		case <-u.opts.Outbox.Wake():
 			s.dry = false
 		case <-u.poke:
@@ -376,6 +396,7 @@ func (s *session) lost(ctx context.Context) {
 			u.addReply(f.rec.Payload)
 		}
 	}
+	s.blamePicture()
 	if len(s.alarms)+len(s.telemetry) == 0 {
 		return
 	}
@@ -444,7 +465,13 @@ func head(fs []flight) <-chan struct{} {
 	return fs[0].token.Done()
 }
 
-func (s *session) flying() int { return len(s.alarms) + len(s.telemetry) + len(s.others) }
+func (s *session) flying() int {
+	n := len(s.alarms) + len(s.telemetry) + len(s.others)
+	if s.picture != nil {
+		n++
+	}
+	return n
+}
 
 // publish hands a record over.
 func (s *session) publish(class shedguard.Class, retained bool, r outbox.Record) flight {
@@ -489,6 +516,7 @@ func (s *session) fill(ctx context.Context) {
 	if u.narrow && (s.flying() > 0 || time.Since(s.since) < time.Second) {
 		return
 	}
+	s.sendPicture()
 	for len(s.alarms) == 0 && len(s.telemetry) < telemetryWindow && s.inFlight < telemetryBytes {
 		if len(s.batches) == 0 && (s.dry || !s.read(ctx)) {
 			return
