@@ -48,6 +48,11 @@ type OutletArgs struct {
 	Outlet int `json:"outlet"`
 }
 
+// SnapshotArgs are the arguments of snapshot.
+type SnapshotArgs struct {
+	Camera string `json:"camera"`
+}
+
 // StartArgs are the arguments of start. A missing limit is the profile's.
 type StartArgs struct {
 	Outlet     int      `json:"outlet"`

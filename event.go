@@ -199,6 +199,14 @@ type Session struct {
 	Stamp
 }
 
+// WorkerRestarted is the data of [EventWorkerRestarted].
+type WorkerRestarted struct {
+	Worker string `json:"worker"`
+	Reason string `json:"reason"` // why it ended
+	Starts int    `json:"starts"` // since the gateway started
+	Stamp
+}
+
 // CommandDone is the data of [EventCommandDone].
 type CommandDone struct {
 	CommandID string    `json:"command_id"`

@@ -314,6 +314,27 @@ func (b *Book) Acknowledge(ctx context.Context, alarmID, by string, now time.Tim
 	return err
 }
 
+// Attach adds a piece of evidence to an alarm. It errs with [ErrNotOpen] when no
+// open alarm has that id.
+func (b *Book) Attach(ctx context.Context, alarmID, evidence string, now time.Time) error {
+	found := false
+	err := b.change(ctx, now, func() {
+		i := slices.IndexFunc(b.alarms, func(r *record) bool { return r.Alarm.ID == alarmID })
+		if i < 0 {
+			return
+		}
+		found = true
+		if r := b.alarms[i]; !slices.Contains(r.Alarm.Evidence, evidence) {
+			r.Alarm.Evidence = append(slices.Clone(r.Alarm.Evidence), evidence)
+			r.due, b.stale = true, true
+		}
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("attach to %q: %w", alarmID, ErrNotOpen)
+	}
+	return err
+}
+
 // Emit sends an event that is not an alarm. It fills the stamp of data. What
 // was kept of a session that began or ended is on disk before the event is
 // handed on.

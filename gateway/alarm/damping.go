@@ -98,7 +98,8 @@ func (b *Book) stand(subject string, f Fault, observed bool, at, now time.Time) 
 // tooEarly reports whether a fault is not told yet.
 func (b *Book) tooEarly(subject string, f *Fault, now time.Time) bool {
 	d := b.opts.Damping
-	if d == nil || f.Latched || f.Severity == shedguard.SeverityCritical || f.Action != shedguard.ActionNone {
+	// What has a grade was confirmed over time already.
+	if d == nil || f.Latched || f.Grade != shedguard.GradeNone || f.Severity == shedguard.SeverityCritical || f.Action != shedguard.ActionNone {
 		return false
 	}
 	k := key{subject, f.Cause}

@@ -97,6 +97,8 @@ type App struct {
 	status   *status.Server
 	// suppressor is nil where no suppression output is enabled.
 	suppressor *actuate.Suppressor
+	// eyes is nil where there are no fire zones.
+	eyes *eyes
 
 	restarts   atomic.Int64   // of parts behind the guard
 	calibrated int            // outlets whose meters follow a calibration
@@ -148,6 +150,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		return nil, errors.Join(err, a.outbox.Close())
 	}
 	a.newSuppressor()
+	if a.eyes, err = a.newEyes(); err != nil {
+		return nil, errors.Join(err, a.outbox.Close())
+	}
 	if err := a.reporters(ctx); err != nil {
 		return nil, errors.Join(err, a.outbox.Close())
 	}
@@ -386,6 +391,12 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	if a.suppressor != nil {
 		parts["suppression"] = a.suppressor.Run
+	}
+	if a.eyes != nil {
+		parts["eyes"] = a.eyes.run
+		if a.eyes.worker != nil {
+			parts["cameras"] = a.eyes.runWorker
+		}
 	}
 	for name, run := range parts {
 		reports.Go(func() { a.keep(after, name, run) })

@@ -20,7 +20,14 @@ import (
 	"github.com/shedguard/shedguard/gateway/sim"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain plays a camera worker when it is started as one.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(playEnv); dir != "" && len(os.Args) > 1 && os.Args[1] == "run" {
+		playWorker(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // box is a gateway on a simulated shed.
 type box struct {

@@ -86,7 +86,7 @@ func (a *App) carryOut(ctx context.Context, c *shedguard.Command) (any, error) {
 		}
 		return a.selfTest(ctx), nil
 	case shedguard.CommandSnapshot:
-		return nil, shedguard.Refuse(shedguard.CodeNotPermitted, "%s: this gateway has nothing wired for it", c.Kind)
+		return a.eyes.snapshot(c)
 	default:
 		return nil, shedguard.Refuse(shedguard.CodeUnknownKind, "%q", c.Kind)
 	}

@@ -85,6 +85,9 @@ func (a *App) record(ctx context.Context, c *guard.Change) {
 		if len(c.Decisions) > 0 {
 			a.recorder.Incident(c.Outlet, c.At)
 		}
+		if a.eyes != nil {
+			a.eyes.outlet(c.Outlet, c.Decisions)
+		}
 	}
 	fail("alarm", a.alarms.Observe(ctx, o, now))
 	for _, op := range c.Operations {
@@ -194,6 +197,8 @@ func (a *App) lookAfter(ctx context.Context, h *health, now time.Time) {
 	late := waiting && now.Sub(since) > SoundAfter
 	urgent := late && severity == shedguard.SeverityCritical
 	switch {
+	case a.eyes != nil && a.eyes.burning.Load():
+		a.guard.Signal(actuate.SignalFire)
 	case urgent:
 		a.guard.Signal(actuate.SignalUnsentCritical)
 	case late:
@@ -226,7 +231,7 @@ func (a *App) recordSamples(ctx context.Context) error {
 			if p, ok := a.feeder(); ok {
 				a.recorder.Add(&p, now)
 			}
-			for _, p := range a.climate(now) {
+			for _, p := range append(a.climate(now), a.eyes.points()...) {
 				a.recorder.Add(&p, now)
 			}
 		}

@@ -24,8 +24,13 @@ func (a *App) newUplink() (*uplink.Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
+	var pictures uplink.Pictures
+	if a.eyes != nil && a.eyes.spool != nil {
+		pictures = a.eyes.spool
+	}
 	return uplink.New(uplink.Options{
-		Broker: u.Broker, Shed: a.cfg.Shed, BootID: a.boot, TLS: identity,
+		Pictures: pictures,
+		Broker:   u.Broker, Shed: a.cfg.Shed, BootID: a.boot, TLS: identity,
 		Username: u.Username, Password: password, RequireAck: u.RequireAck, Outbox: a.outbox,
 		Status: func() shedguard.Status {
 			return shedguard.Status{

@@ -53,7 +53,8 @@ func DefaultSettings() Settings {
 type Level struct {
 	Subject string
 	Fault   alarm.Fault
-	Sight   string // the observation behind it, whose pictures belong to the alarm; may be empty
+	Senses  []shedguard.Cause // of a fire: what agrees on it; empty for one of an earlier run
+	Sight   string            // the observation behind it, whose pictures belong to the alarm; may be empty
 }
 
 // View is what the eyes make of everything at one moment.
@@ -95,9 +96,16 @@ type zone struct {
 	latched bool // an outlet was latched for the fire that stands
 }
 
+// word is a decision about an outlet that speaks for fire.
+type word struct {
+	cause    shedguard.Cause
+	standing bool
+	at       time.Time // when it was decided
+}
+
 type outlet struct {
-	standing []shedguard.Cause // that speak for fire
-	burnt    bool              // latched for fire
+	words []word // that speak for fire
+	burnt bool   // latched for fire
 }
 
 // NewEyes returns eyes that have seen nothing yet.
@@ -160,16 +168,15 @@ func (e *Eyes) Outlet(number int, decisions []protect.Decision) {
 	if o == nil {
 		return
 	}
-	o.standing, o.burnt = o.standing[:0], false
+	o.words, o.burnt = o.words[:0], false
 	for i := range decisions {
 		d := &decisions[i]
 		if d.Cause == shedguard.CauseFire {
 			o.burnt = o.burnt || d.Latched
 			continue
 		}
-		// A trip takes its cause away: it speaks for as long as it is latched.
-		if _, ok := fire.SenseOf(d.Cause); ok && (d.Standing || d.Latched) {
-			o.standing = append(o.standing, d.Cause)
+		if _, ok := fire.SenseOf(d.Cause); ok {
+			o.words = append(o.words, word{d.Cause, d.Standing, d.At})
 		}
 	}
 }
@@ -220,7 +227,7 @@ func (e *Eyes) lookAfter(c *camera, v *View, now time.Time) {
 
 // judge grades one zone, and says what that means for its outlets.
 func (e *Eyes) judge(z *zone, v *View, now time.Time) {
-	signs, burnt, standing := e.signs(z)
+	signs, burnt, standing := e.signs(z, now)
 	z.verdict = e.settings.Fire.Next(&z.state, signs, now)
 	z.latched = burnt || z.latched && z.state.Fire()
 	switch {
@@ -239,7 +246,11 @@ func (e *Eyes) judge(z *zone, v *View, now time.Time) {
 	}
 	v.Fires = append(v.Fires, z.Name)
 	v.Siren = true
-	v.Levels = append(v.Levels, Level{Subject: "zone/" + z.Name, Sight: e.sighted(z), Fault: alarm.Fault{
+	var senses []shedguard.Cause
+	for _, s := range f.List() {
+		senses = append(senses, s.Cause)
+	}
+	v.Levels = append(v.Levels, Level{Subject: "zone/" + z.Name, Senses: senses, Sight: e.sighted(z), Fault: alarm.Fault{
 		Cause: shedguard.CauseFire, Severity: f.Severity, Grade: f.Grade, Action: f.Action, Since: f.Since, Latched: true,
 	}})
 	if !z.state.Fire() || burnt && !standing { // latched, and over: a person may reset it
@@ -273,7 +284,7 @@ func (e *Eyes) cut(z *zone, signs []fire.Sign) []int {
 
 // signs is all that speaks for fire in a zone, whether an outlet of it is latched
 // for fire, and whether something speaks now.
-func (e *Eyes) signs(z *zone) (signs []fire.Sign, burnt, standing bool) {
+func (e *Eyes) signs(z *zone, now time.Time) (signs []fire.Sign, burnt, standing bool) {
 	for _, name := range slices.Sorted(maps.Keys(e.cameras)) {
 		c := e.cameras[name]
 		if !slices.Contains(c.Zones, z.Name) {
@@ -287,9 +298,13 @@ func (e *Eyes) signs(z *zone) (signs []fire.Sign, burnt, standing bool) {
 	for _, n := range z.Outlets {
 		o := e.outlets[n]
 		burnt = burnt || o.burnt
-		for _, c := range o.standing {
-			signs = append(signs, fire.Sign{Subject: shedguard.OutletSubject(n), Cause: c})
-			standing = true
+		for _, w := range o.words {
+			// A trip takes its own cause away at once: it speaks for a moment
+			// more. A latch alone says what was, not what is.
+			if w.standing || now.Sub(w.at) <= e.settings.SightAge {
+				signs = append(signs, fire.Sign{Subject: shedguard.OutletSubject(n), Cause: w.cause})
+				standing = true
+			}
 		}
 	}
 	return signs, burnt, standing
