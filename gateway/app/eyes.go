@@ -390,9 +390,13 @@ func (e *eyes) points() []shedguard.Point {
 		all = append(all, shedguard.Point{
 			Measurement: shedguard.MeasurementCamera, Tags: []shedguard.Tag{{Key: "camera", Value: name}},
 			Fields: []shedguard.Field{
-				{Key: "fps", Value: h.FPS}, {Key: "flame", Value: p.Flame}, {Key: "smoke", Value: p.Smoke},
-				{Key: "frame_age_seconds", Value: float64(h.FrameAgeMS) / 1000}, {Key: "judge_seconds", Value: h.JudgeMS / 1000},
-				{Key: "shadow", Value: number(h.Shadow), Int: true}, {Key: "blind", Value: number(h.Fault != ""), Int: true},
+				{Key: "fps", Value: h.FPS},
+				{Key: "flame", Value: p.Flame},
+				{Key: "smoke", Value: p.Smoke},
+				{Key: "frame_age_seconds", Value: float64(h.FrameAgeMS) / 1000},
+				{Key: "judge_seconds", Value: h.JudgeMS / 1000},
+				{Key: "shadow", Value: number(h.Shadow), Int: true},
+				{Key: "blind", Value: number(h.Fault != ""), Int: true},
 			},
 		})
 	}

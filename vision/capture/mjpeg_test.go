@@ -104,6 +104,7 @@ func TestRefused(t *testing.T) {
 // TestOneThatSaysNothing: accepted, and then silence: after the request, or in
 // the middle of a picture.
 func TestOneThatSaysNothing(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes as long as a silence, 10 s")
 	}
