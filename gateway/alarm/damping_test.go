@@ -567,3 +567,24 @@ func TestDampingIsChecked(t *testing.T) {
 		t.Error(fmt.Sprint(err))
 	}
 }
+
+// TestOnsetsOfAClockThatWasAhead are forgotten after the window all the same.
+func TestOnsetsOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := damped(t)
+	for range 3 {
+		s.observe("", s.silent())
+		s.pass(5 * time.Second)
+		s.observe("")
+		s.pass(11 * time.Second)
+		s.save()
+	}
+	s.now = s.now.Add(-100 * time.Hour)
+	s.restart()
+	s.save()
+	s.pass(11 * time.Minute)
+	s.observe("", s.silent())
+	if a := s.find("outlet/3"); a.Flaps != 0 {
+		t.Errorf("%+v: flaps by onsets older than the window", a)
+	}
+}
