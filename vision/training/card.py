@@ -47,7 +47,7 @@ def box_figures(pictures, heats, rules):
                 if source not in ("all", p.source) or not p.knows[cls]:
                     continue
                 rule = rules[CLASSES[cls]]
-                found = metrics.boxes_of(heat[cls], rule["seed"], rule["grow"], rule["min_cells"])
+                found = metrics.boxes_of(heat[cls], **rule)
                 h, t = metrics.box_recall(found, p.boxes[p.boxes[:, 0] == cls, 1:])
                 hit, there = hit + h, there + t
             if there:

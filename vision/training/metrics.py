@@ -55,30 +55,50 @@ def summary(positive, negative, without):
     }
 
 
-def components(mask):
-    """Groups of true cells that touch, also by a corner: for each the list of its (row, column)."""
-    left = {(int(r), int(c)) for r, c in zip(*np.nonzero(mask))}
-    groups = []
-    while left:
-        todo = [left.pop()]
-        group = []
-        while todo:
-            r, c = todo.pop()
-            group.append((r, c))
-            for near in ((r + v, c + u) for v in (-1, 0, 1) for u in (-1, 0, 1)):
-                if near in left:
-                    left.remove(near)
-                    todo.append(near)
-        groups.append(group)
-    return groups
+def basins(heat, grow, saddle):
+    """Groups of cells of at least `grow`, as the Go code makes them: for each its peak and the list of its (row, column).
+
+    Cells are taken from the hottest down. One without a hotter neighbour (corners touch) begins a group, others join the
+    highest they touch, and groups become one where the cell between them has `saddle` times the lower one's peak.
+    """
+    h, w = heat.shape
+    of, parent, peak = {}, [], []
+
+    def root(k):
+        while parent[k] != k:
+            k = parent[k]
+        return k
+
+    order = [divmod(int(k), w) for k in np.argsort(-heat, axis=None, kind="stable")]
+    for r, c in order:
+        if heat[r, c] < grow:
+            break
+        cells = ((r + v, c + u) for v in (-1, 0, 1) for u in (-1, 0, 1))
+        near = [root(of[cell]) for cell in cells if cell in of]
+        if not near:
+            of[r, c] = len(parent)
+            parent.append(len(parent))
+            peak.append(heat[r, c])
+            continue
+        highest = max(near, key=lambda k: peak[k])
+        of[r, c] = highest
+        for lower in near:
+            lower = root(lower)
+            if lower != highest and heat[r, c] >= saddle * peak[lower]:
+                parent[lower] = highest
+    groups = {}
+    for cell, k in of.items():
+        groups.setdefault(root(k), []).append(cell)
+    return [(peak[k], group) for k, group in sorted(groups.items())]
 
 
-def boxes_of(heat, seed, grow, min_cells=1):
-    """Boxes x0, y0, x1, y1, relative to the picture: cells of at least `grow` that touch one of at least `seed`."""
+def boxes_of(heat, seed, grow, min_cells=1, saddle=0.0, edge=0.0):
+    """Boxes x0, y0, x1, y1, relative to the picture: groups with a peak of at least `seed`, without cells below `edge` times it."""
     h, w = heat.shape
     found = []
-    for group in components(heat >= grow):
-        if len(group) < min_cells or max(heat[cell] for cell in group) < seed:
+    for peak, group in basins(heat, grow, saddle):
+        group = [cell for cell in group if heat[cell] >= edge * peak]
+        if len(group) < min_cells or peak < seed:
             continue
         rows, columns = [r for r, _ in group], [c for _, c in group]
         found.append((min(columns) / w, min(rows) / h, (max(columns) + 1) / w, (max(rows) + 1) / h))

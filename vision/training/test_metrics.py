@@ -41,6 +41,12 @@ class Metrics(unittest.TestCase):
         self.assertEqual(metrics.boxes_of(heat, 0.5, 0.3, min_cells=3), [])
         self.assertEqual(len(metrics.boxes_of(heat, 0.3, 0.3)), 2)
 
+    def test_boxes_split_at_a_low_saddle_and_leave_the_rim(self):
+        heat = np.array([[0.9, 0.5, 0.7, 0.4]])
+        self.assertEqual(metrics.boxes_of(heat, 0.6, 0.3), [(0, 0, 1, 1)])
+        self.assertEqual(metrics.boxes_of(heat, 0.6, 0.3, saddle=0.9), [(0, 0, 0.5, 1), (0.5, 0, 1, 1)])
+        self.assertEqual(metrics.boxes_of(heat, 0.6, 0.3, saddle=0.9, edge=0.6), [(0, 0, 0.25, 1), (0.5, 0, 0.75, 1)])
+
     def test_box_recall(self):
         self.assertAlmostEqual(metrics.iou((0, 0, 2, 1), (1, 0, 3, 1)), 1 / 3)
         self.assertEqual(metrics.iou((0, 0, 1, 1), (1, 0, 2, 1)), 0)
