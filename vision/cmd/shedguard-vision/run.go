@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -44,9 +45,8 @@ func (c *runCmd) Run(e *env) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", c.Config, err)}
 	}
-	// The guard on the same box comes first.
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, cfg.Nice); err != nil {
-		return fmt.Errorf("nice %d: %w", cfg.Nice, err)
+	if err := yield(cfg.Nice); err != nil {
+		e.log.Warn("this process cannot stand back behind the guard", "err", err)
 	}
 	d, s, err := modelFlags{Model: c.Model, Threads: cfg.Threads}.open()
 	if err != nil {
@@ -65,6 +65,26 @@ func (c *runCmd) Run(e *env) error {
 		return err // what hangs may hold the detector's memory
 	}
 	return errors.Join(err, d.Close())
+}
+
+// yield puts the process behind the guard on the same box, whose niceness and whose
+// protection from the kernel's killer it has inherited. Linux keeps a niceness for
+// each thread; threads to come have that of the one that makes them.
+func yield(nice int) error {
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		id, err := strconv.Atoi(task.Name())
+		if err != nil {
+			return err
+		}
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, nice); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("nice %d: %w", nice, err)
+		}
+	}
+	return os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0o600)
 }
 
 func newID() string {
