@@ -122,6 +122,9 @@ func (g *Guard) hear(c *contact, smoke bool, now time.Time) {
 		return
 	}
 	c.smoke, c.since, c.odd, c.marked = smoke, c.odd, time.Time{}, true
+	if c.cuts() {
+		g.silenced.Store(false) // silence holds until there is something new
+	}
 	var list []protect.Condition
 	if smoke {
 		list = []protect.Condition{{
@@ -130,6 +133,20 @@ func (g *Guard) hear(c *contact, smoke bool, now time.Time) {
 		}}
 	}
 	g.Impose("smoke_contact "+c.Zone, c.Outlets, list)
+}
+
+// cuts reports whether there is smoke for which outlets are cut.
+func (c *contact) cuts() bool { return c.smoke && c.Action != shedguard.ActionNone }
+
+// smoke is the signal that the contacts ask for. It does not wait for the
+// outlets that are cut: one whose bus is silent has no sample to latch it with.
+func (g *Guard) smoke() actuate.Signal {
+	for i := range g.contacts {
+		if g.contacts[i].cuts() {
+			return actuate.SignalFire
+		}
+	}
+	return actuate.SignalNone
 }
 
 // tellContact sends the alarm of the zone when it comes, goes, and each second

@@ -114,6 +114,9 @@ func TestSmokeContactCutsItsZone(t *testing.T) {
 	if zone := s.last("zone/bay-1"); len(zone.Decisions) != 0 || !zone.Judged {
 		t.Errorf("the zone after it: %+v", zone.Decisions)
 	}
+	if !s.guard.Siren() {
+		t.Error("silent while its outlets are latched for smoke")
+	}
 	if got := s.open(); len(got) != 6 {
 		t.Errorf("fed again without a person: open %v", got)
 	}
@@ -135,8 +138,65 @@ func TestSmokeContactThatOnlyReports(t *testing.T) {
 	if zone := s.last("zone/bay-1"); zone == nil || len(zone.Decisions) != 1 || zone.Decisions[0].Action != shedguard.ActionNone {
 		t.Fatalf("told of the zone: %+v", zone)
 	}
-	if got := s.open(); len(got) > 0 {
-		t.Errorf("open: %v", got)
+	if got := s.open(); len(got) > 0 || s.guard.Siren() {
+		t.Errorf("open: %v, siren %t", got, s.guard.Siren())
+	}
+}
+
+// TestSmokeContactSounds: one that cuts sounds the siren without a break, though
+// no outlet has had a sample since, and again after a silence. One that only
+// reports does not sound by itself.
+func TestSmokeContactSounds(t *testing.T) {
+	t.Parallel()
+	for action, sounds := range map[shedguard.Action]bool{
+		shedguard.ActionNone: false, shedguard.ActionCutZone: true, shedguard.ActionCutShed: true,
+	} {
+		c := smokeContact()
+		c.Action = action
+		s := newSmoky(t, c)
+		g, now := s.guard, time.Now()
+		tick := func(d time.Duration) { // of what the first line does, without a sample
+			for end := now.Add(d); now.Before(end); {
+				now = now.Add(contactEvery)
+				g.lookAtContacts(now)
+				g.tend(s.line, now)
+			}
+		}
+		tick(time.Second)
+		if g.Siren() || s.line.signal != actuate.SignalNone {
+			t.Errorf("%s: %v at rest", action, s.line.signal)
+		}
+		g.Silence() // of something before
+		s.relays.SetPulls(1 << smokePin)
+		tick(200 * time.Millisecond)
+		if g.Siren() {
+			t.Errorf("%s: sounds within the debounce", action)
+		}
+		tick(300 * time.Millisecond)
+		want := actuate.SignalNone
+		if sounds {
+			want = actuate.SignalFire
+		}
+		if g.Siren() != sounds || s.line.signal != want || s.line.sounds[0] != sounds {
+			t.Errorf("%s: siren %t, signal %v, output %t", action, g.Siren(), s.line.signal, s.line.sounds[0])
+		}
+		g.Silence()
+		tick(5 * time.Second)
+		if g.Siren() || s.line.signal != want {
+			t.Errorf("%s: silenced, and siren %t, signal %v", action, g.Siren(), s.line.signal)
+		}
+		s.relays.SetPulls(0)
+		tick(time.Second)
+		s.relays.SetPulls(1 << smokePin)
+		tick(time.Second)
+		if g.Siren() != sounds {
+			t.Errorf("%s: smoke again after a silence, and siren %t", action, g.Siren())
+		}
+		s.relays.SetPulls(0)
+		tick(time.Second)
+		if g.Siren() || s.line.signal != actuate.SignalNone {
+			t.Errorf("%s: %v after it has passed", action, s.line.signal)
+		}
 	}
 }
 

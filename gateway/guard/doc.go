@@ -36,7 +36,8 @@
 // opens all relays and is returned as an error, as is every other end of Run.
 // A relay that cannot be written is relay_failed and is tried again with every
 // tick; a welded relay, or a relay that fails while its outlet must be open,
-// sounds the siren.
+// sounds the siren. So does fire, and a smoke contact that cuts: from the tick
+// that hears it, whether or not its outlets have samples.
 //
 // # Caveats
 //

@@ -291,8 +291,8 @@ func (g *Guard) tick(l *line) {
 	now := time.Now()
 	l.count(g, now)
 	if l.first {
-		g.tend(l, now)
 		g.lookAtContacts(now)
+		g.tend(l, now) // after them: smoke sounds in the tick that finds it
 		g.report(&l.fed, now, now, load(&g.feedErr))
 	}
 	g.addUp(now)
@@ -342,7 +342,7 @@ func (g *Guard) mayFeed() bool {
 // tend verifies the relays, and applies the siren and the lamp.
 func (g *Guard) tend(l *line, now time.Time) {
 	faulty := false
-	signal := actuate.Signal(g.asked.Load())
+	signal := max(actuate.Signal(g.asked.Load()), g.smoke())
 	for _, other := range g.lines {
 		signal = max(signal, actuate.Signal(other.asks.Load()))
 		faulty = faulty || other.fails.Load()

@@ -196,7 +196,8 @@ func (o *outlet) judgeRelay(err error, now time.Time) {
 	if err != nil && o.verdict.MustOpen() || o.verdict.Sounds() {
 		o.signal = actuate.SignalElectrical
 	}
-	if burning := o.verdict.Held(); burning.Has(shedguard.CauseFire) || burning.Has(shedguard.CauseSmokeContact) {
+	// A smoke contact that is set to report only raises its alarm and no more.
+	if o.verdict.Held().Has(shedguard.CauseFire) || o.verdict.Opening().Has(shedguard.CauseSmokeContact) {
 		o.signal = actuate.SignalFire
 	}
 }
