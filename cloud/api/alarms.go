@@ -42,7 +42,8 @@ type alarmOutput struct {
 type alarmHistoryOutput struct {
 	Body struct {
 		book.Alarm
-		History []book.HistoryEntry `json:"history" doc:"oldest first"`
+		Pictures []book.Picture      `json:"pictures" doc:"those that are kept, by number"`
+		History  []book.HistoryEntry `json:"history" doc:"oldest first"`
 	}
 }
 
@@ -91,7 +92,7 @@ func (s *Server) alarmRoutes(api huma.API) {
 		"Take note of an alarm. It neither clears the alarm nor resets a trip; the first one counts", http.StatusNotFound), s.acknowledge)
 	handle(s, api, operation(http.MethodPost, "/alarms/acknowledge", "acknowledge-alarms", "Take note of many alarms at once", http.StatusBadRequest), s.acknowledgeAll)
 	handle(s, api, operation(http.MethodPost, "/alarms/{id}/comment", "comment-alarm", "Leave a comment", http.StatusNotFound), s.comment)
-	handle(s, api, operation(http.MethodGet, "/alarms/{id}/evidence/{n}", "get-evidence", "One picture of an alarm, JPEG", http.StatusNotFound), s.evidence)
+	handle(s, api, picture("/alarms/{id}/evidence/{n}", "get-evidence", "One picture of an alarm, JPEG"), s.evidence)
 }
 
 func (s *Server) alarms(ctx context.Context, in *alarmsInput) (*alarmsOutput, error) {
@@ -115,9 +116,13 @@ func (s *Server) alarm(ctx context.Context, in *AlarmPath) (*alarmHistoryOutput,
 	if err != nil {
 		return nil, err
 	}
+	pictures, err := s.opts.Book.Pictures(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
 	history, err := s.opts.Book.History(ctx, in.ID)
 	out := &alarmHistoryOutput{}
-	out.Body.Alarm, out.Body.History = a, history
+	out.Body.Alarm, out.Body.Pictures, out.Body.History = a, pictures, history
 	return out, err
 }
 
@@ -157,5 +162,9 @@ func (s *Server) comment(ctx context.Context, in *commentInput) (*alarmOutput, e
 
 func (s *Server) evidence(ctx context.Context, in *evidenceInput) (*evidenceOutput, error) {
 	jpeg, err := s.opts.Book.Evidence(ctx, in.ID, in.N)
-	return &evidenceOutput{ContentType: "image/jpeg", Body: jpeg}, err
+	if err != nil {
+		return nil, err
+	}
+	s.looked(ctx, in.ID, map[string]int{"n": in.N})
+	return &evidenceOutput{ContentType: "image/jpeg", Body: jpeg}, nil
 }

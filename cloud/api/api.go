@@ -177,6 +177,7 @@ func (s *Server) routes() http.Handler {
 	api.UseMiddleware(s.measure, s.admit(api))
 	s.loginRoutes(api)
 	s.shedRoutes(api)
+	s.cameraRoutes(api)
 	s.alarmRoutes(api)
 	s.notifyRoutes(api)
 	s.streamRoute(api)

@@ -55,8 +55,9 @@ func id(n int) string { return fmt.Sprintf("%026d", n) }
 
 // fakeStore answers with two series and remembers what it was asked.
 type fakeStore struct {
-	asked series.Query
-	err   error
+	asked   series.Query
+	cameras []series.Latest
+	err     error
 }
 
 func (f *fakeStore) Range(_ context.Context, q series.Query) ([]series.Series, error) {
@@ -67,7 +68,10 @@ func (f *fakeStore) Range(_ context.Context, q series.Query) ([]series.Series, e
 	}, {Tags: map[string]string{"shed": "shed-1", "outlet": "4"}}}, f.err
 }
 
-func (f *fakeStore) Latest(_ context.Context, _ string, tags map[string]string, _ time.Duration) ([]series.Latest, error) {
+func (f *fakeStore) Latest(_ context.Context, measurement string, tags map[string]string, _ time.Duration) ([]series.Latest, error) {
+	if measurement == shedguard.MeasurementCamera {
+		return slices.DeleteFunc(slices.Clone(f.cameras), func(l series.Latest) bool { return l.Tags["shed"] != tags["shed"] }), f.err
+	}
 	tags["outlet"] = "3"
 	return []series.Latest{
 		{Field: "volts", Tags: tags, Value: 221.5, At: noon},
@@ -260,6 +264,7 @@ func (r *rig) fill(tb testing.TB) {
 func TestGolden(t *testing.T) {
 	r := newRigWith(t, nil, false)
 	r.fill(t)
+	r.fillCameras(t)
 	r.login(t)
 	r.reply = func(_ context.Context, shed string, c shedguard.Command) (shedguard.Reply, error) {
 		if shed != "shed-1" || c.BootID != boot || c.By != "admin" || c.ExpiresAt.Sub(c.IssuedAt) != 10*time.Second || c.Validate() != nil {
@@ -295,6 +300,11 @@ func TestGolden(t *testing.T) {
 		{name: "alarm-commented", method: "POST", path: "/alarms/" + id(1) + "/comment", body: `{"comment":"cable hot"}`, status: 200, times: true},
 		{name: "alarm-commented-empty", method: "POST", path: "/alarms/" + id(1) + "/comment", body: `{"comment":""}`, status: 422},
 		{name: "alarm-history", path: "/alarms/" + id(1), status: 200, times: true},
+		{name: "cameras", path: "/sheds/shed-1/cameras", status: 200, times: true},
+		{name: "cameras-none", path: "/sheds/shed-2/cameras", status: 200},
+		{name: "cameras-unknown-shed", path: "/sheds/shed-9/cameras", status: 404},
+		{name: "snapshot-unknown", path: "/sheds/shed-1/cameras/c3/snapshot", status: 404},
+		{name: "snapshot-replaced", path: "/sheds/shed-1/cameras/c1/snapshot?id=" + id(1), status: 404},
 		{name: "evidence-unknown", path: "/alarms/" + id(1) + "/evidence/7", status: 404},
 		{name: "command", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"stop","args":{"outlet":3}}`, status: 200},
 		{name: "command-refused", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"reset_trip","args":{"outlet":3}}`, status: 200},
@@ -442,7 +452,7 @@ func TestNotifyTest(t *testing.T) {
 func TestWithoutLogin(t *testing.T) {
 	r := newRig(t, nil)
 	r.fill(t)
-	for _, path := range []string{"/me", "/sheds", "/sheds/shed-1", "/sheds/shed-9", "/alarms", "/alarms/" + id(1), "/stream", "/dead-letters", "/audit", "/notify", "/notify/deliveries", "/prom/query", "/sheds/shed-1/events", "/alarms/" + id(1) + "/evidence/0", "/sheds/shed-1/series?field=watts"} {
+	for _, path := range []string{"/me", "/sheds", "/sheds/shed-1", "/sheds/shed-9", "/alarms", "/alarms/" + id(1), "/stream", "/dead-letters", "/audit", "/notify", "/notify/deliveries", "/prom/query", "/sheds/shed-1/events", "/sheds/shed-1/cameras", "/sheds/shed-1/cameras/c1/snapshot", "/alarms/" + id(1) + "/evidence/0", "/sheds/shed-1/series?field=watts"} {
 		if status, body, _ := r.do(t, http.MethodGet, "/api/v1"+path, ""); status != http.StatusUnauthorized || !strings.Contains(body, "log in first") {
 			t.Errorf("GET %s: %d %s", path, status, body)
 		}

@@ -10,6 +10,8 @@
 //	GET   /sheds                            GET   /sheds/{shed}
 //	PATCH /sheds/{shed}                     POST  /sheds/{shed}/commands
 //	GET   /sheds/{shed}/series              GET   /sheds/{shed}/events
+//	GET   /sheds/{shed}/cameras
+//	GET   /sheds/{shed}/cameras/{camera}/snapshot
 //	GET   /alarms                           POST  /alarms/acknowledge
 //	GET   /alarms/{id}                      POST  /alarms/{id}/acknowledge
 //	POST  /alarms/{id}/comment              GET   /alarms/{id}/evidence/{n}
@@ -36,6 +38,13 @@
 // while a gateway is away waits for it: a shed whose gateway is not connected
 // is answered at once with 409. An answer of 504 means that the gateway may or
 // may not have acted; the shed's next status tells.
+//
+// # Pictures
+//
+// Pictures of alarms, and the last snapshot that somebody asked of each camera,
+// are people's pictures: who asks for one and who looks at one is in the audit
+// trail, the same person at the same picture once in ten minutes. They are kept
+// for the configured time and no longer.
 //
 // # Caveats
 //

@@ -124,13 +124,22 @@ func (s *Server) me(ctx context.Context, _ *none) (*meOutput, error) {
 
 // audit keeps a deed. A deed that cannot be kept is not done.
 func (s *Server) audit(ctx context.Context, by, deed, target string, detail any) error {
+	a, err := s.deed(ctx, by, deed, target, detail)
+	if err != nil {
+		return err
+	}
+	return s.opts.Book.Audit(ctx, a)
+}
+
+// deed is what a person does now.
+func (s *Server) deed(ctx context.Context, by, deed, target string, detail any) (book.AuditEntry, error) {
 	a := book.AuditEntry{At: time.Now(), By: by, Address: addressOf(ctx), Deed: deed, Target: target}
 	if detail != nil {
 		b, err := json.Marshal(detail)
 		if err != nil {
-			return fmt.Errorf("audit %s: %w", deed, err)
+			return a, fmt.Errorf("audit %s: %w", deed, err)
 		}
 		a.Detail = b
 	}
-	return s.opts.Book.Audit(ctx, a)
+	return a, nil
 }

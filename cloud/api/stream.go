@@ -25,7 +25,7 @@ type streamInput struct {
 
 func (s *Server) streamRoute(api huma.API) {
 	op := operation(http.MethodGet, "/stream", streamID,
-		"Changes as server-sent events: alarm, shed, outlets, reply; reset when changes were missed", http.StatusServiceUnavailable)
+		"Changes as server-sent events: alarm, shed, outlets, reply, picture, snapshot; reset when changes were missed", http.StatusServiceUnavailable)
 	op.Responses = map[string]*huma.Response{"200": {
 		Description: "Events with ids. The stream ends after 15 minutes; ask again with Last-Event-ID.",
 		Content:     map[string]*huma.MediaType{"text/event-stream": {}},

@@ -55,6 +55,7 @@ const FirstUser = "admin"
 const (
 	ringSize      = 4096                // changes that a page that was away can catch up with
 	pruneEvery    = 24 * time.Hour      // first after a minute
+	picturesEvery = 10 * time.Minute    // between two looks at how much room pictures take
 	keepMessages  = 90 * 24 * time.Hour // the log of what people were told
 	checkAgain    = time.Minute         // after a database did not say that it keeps points as it must
 	shutdownWait  = 4 * time.Second     // for requests in progress
@@ -323,10 +324,12 @@ func (a *App) keep(ctx context.Context, name string, run func(context.Context) e
 }
 
 // housekeeping writes when sheds were last seen, once a day deletes what is not
-// kept longer, and asks a database on another machine how it keeps points
+// kept longer (pictures more often, they are large), and asks a database on another machine how it keeps points
 // until it answers well.
 func (a *App) housekeeping(ctx context.Context) error {
 	flush, prune, check := time.NewTicker(book.SeenEvery), time.NewTimer(time.Minute), time.NewTimer(0)
+	pictures := time.NewTicker(picturesEvery)
+	defer pictures.Stop()
 	defer flush.Stop()
 	defer prune.Stop()
 	defer check.Stop()
@@ -343,6 +346,9 @@ func (a *App) housekeeping(ctx context.Context) error {
 			_, err = a.book.Prune(ctx, now.Add(-a.opts.Config.Keep.Events), now)
 			_, more := a.book.PruneDeliveries(ctx, now.Add(-keepMessages))
 			err = errors.Join(err, more)
+		case now := <-pictures.C:
+			keep := &a.opts.Config.Keep
+			_, err = a.book.PrunePictures(ctx, now.Add(-keep.Pictures), keep.PicturesMB<<20)
 		case <-check.C:
 			if err = a.checkSeries(ctx); err != nil {
 				check.Reset(checkAgain)
@@ -422,6 +428,10 @@ func (a *App) changed(feed *live.Feed, c book.Change) {
 		feed.Publish(live.Change{Kind: live.KindShed, Shed: c.Shed.ID, Data: c.Shed})
 	case c.Reply != nil:
 		feed.Publish(live.Change{Kind: live.KindReply, Shed: c.Reply.Shed, Data: c.Reply})
+	case c.Picture != nil:
+		feed.Publish(live.Change{Kind: live.KindPicture, Shed: c.Picture.Shed, Data: c.Picture})
+	case c.Snapshot != nil:
+		feed.Publish(live.Change{Kind: live.KindSnapshot, Shed: c.Snapshot.Shed, Data: c.Snapshot})
 	}
 }
 

@@ -82,7 +82,7 @@ func (l *life) apply(e *shedguard.Event, a *shedguard.Alarm, shed, subject strin
 }
 
 func (l *life) details(a *shedguard.Alarm, subject string) {
-	l.Subject, l.Cause, l.Severity, l.Level, l.Grade = subject, a.Cause, a.Severity, a.Level, a.Grade
+	l.Subject, l.Cause, l.Detail, l.Severity, l.Level, l.Grade = subject, a.Cause, a.Detail, a.Severity, a.Level, a.Grade
 	l.RaisedAt, l.Since = a.RaisedAt.UTC().Truncate(time.Millisecond), a.Since.UTC().Truncate(time.Millisecond)
 	l.Value, l.Limit, l.Unit, l.Action, l.Latched = a.Value, a.Limit, a.Unit, a.Action, a.Latched
 	l.Evidence, l.Text, l.clock = append([]string{}, a.Evidence...), a.Text, a.Clock
@@ -109,10 +109,11 @@ func (l *life) view() Alarm {
 
 const alarmColumns = `num, alarm_id, shed, subject, cause, severity, grade, raised_at, since, received_at, value, lim, unit, action,
 	latched, evidence, text_zh, text_en, clock, cleared, cleared_at, head_boot, head_seq, head_id, clear_boot, clear_seq, clear_id,
-	ack_by, ack_at, ack_comment, ack_boot, ack_seq, ack_id`
+	ack_by, ack_at, ack_comment, ack_boot, ack_seq, ack_id, detail`
 
 func alarmQuery(where string) string {
-	return "SELECT " + alarmColumns + ", coalesce((SELECT name FROM sheds WHERE sheds.shed = alarms.shed), '') FROM alarms " + where
+	return "SELECT " + alarmColumns + `, coalesce((SELECT name FROM sheds WHERE sheds.shed = alarms.shed), ''),
+		(SELECT count(*) FROM evidence e WHERE e.alarm_id = alarms.alarm_id AND e.shed = alarms.shed) FROM alarms ` + where
 }
 
 func scanLife(scan func(...any) error) (life, error) {
@@ -126,7 +127,7 @@ func scanLife(scan func(...any) error) (life, error) {
 	if err := scan(&l.num, &l.ID, &l.Shed, &l.Subject, &l.Cause, &l.Severity, &l.Grade, &raised, &since, &received, &l.Value, &l.Limit,
 		&l.Unit, &l.Action, &l.Latched, &evidence, &l.Text.ZH, &l.Text.EN, &l.clock, &cleared, &clearedAt,
 		&l.head.boot, &l.head.seq, &l.head.id, &l.clear.boot, &l.clear.seq, &l.clear.id,
-		&ack.By, &acked, &ack.Comment, &l.own.boot, &l.own.seq, &l.own.id, &l.ShedName); err != nil {
+		&ack.By, &acked, &ack.Comment, &l.own.boot, &l.own.seq, &l.own.id, &l.Detail, &l.ShedName, &l.PictureCount); err != nil {
 		return life{}, err
 	}
 	if err := json.Unmarshal(evidence, &l.Evidence); err != nil {
@@ -170,11 +171,11 @@ func (l *life) save(ctx context.Context, tx *sql.Tx) error {
 	if l.num != 0 {
 		num = l.num
 	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO alarms ("+alarmColumns+") VALUES (?"+strings.Repeat(", ?", 32)+")", //nolint:gosec // constants
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO alarms ("+alarmColumns+") VALUES (?"+strings.Repeat(", ?", 33)+")", //nolint:gosec // constants
 		num, l.ID, l.Shed, l.Subject, l.Cause, l.Severity, l.Grade, millis(l.RaisedAt), millis(l.Since), millis(l.ReceivedAt), l.Value, l.Limit,
 		l.Unit, l.Action, l.Latched, string(evidence), l.Text.ZH, l.Text.EN, l.clock, l.State == AlarmCleared, millis(clearedAt),
 		l.head.boot, l.head.seq, l.head.id, l.clear.boot, l.clear.seq, l.clear.id,
-		ack.By, millis(ack.At), ack.Comment, l.own.boot, l.own.seq, l.own.id)
+		ack.By, millis(ack.At), ack.Comment, l.own.boot, l.own.seq, l.own.id, l.Detail)
 	return err
 }
 
@@ -235,6 +236,11 @@ func (b *Book) PutEvent(ctx context.Context, e shedguard.Event, received time.Ti
 			}
 			if err := l.save(ctx, tx); err != nil {
 				return err
+			}
+			if l.num == 0 { // its pictures may have come first
+				if l.PictureCount, err = countPictures(ctx, tx, shed, l.ID); err != nil {
+					return err
+				}
 			}
 		}
 		after, err = findShed(ctx, tx, shed)
@@ -451,45 +457,6 @@ func noteIn(ctx context.Context, tx *sql.Tx, id, kind, by, text string, at time.
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO alarm_notes (alarm_id, at, kind, by, text) VALUES (?, ?, ?, ?, ?)", id, millis(at), kind, by, text)
 	return l.view(), true, err
-}
-
-// MaxEvidenceBytes bounds one picture of an alarm.
-const MaxEvidenceBytes = 256 << 10
-
-// PutEvidence keeps picture n of an alarm. The alarm may come later; a second
-// picture of that number changes nothing.
-func (b *Book) PutEvidence(ctx context.Context, shed, alarmID string, n int, jpeg []byte, received time.Time) error {
-	if !shedguard.ValidShedID(shed) || !shedguard.ValidID(alarmID) || n < 0 || n > 999 || len(jpeg) == 0 || len(jpeg) > MaxEvidenceBytes {
-		return fmt.Errorf("evidence %d of alarm %q: %d bytes: want a ULID, 0 to 999 and 1 to %d bytes: %w", n, alarmID, len(jpeg), MaxEvidenceBytes, ErrInvalid)
-	}
-	err := b.tx(ctx, func(tx *sql.Tx) error {
-		l, err := findLife(ctx, tx, "WHERE alarm_id = ?", alarmID)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		if err == nil && l.Shed != shed {
-			return fmt.Errorf("the alarm is of shed %s, not of %s: %w", l.Shed, shed, ErrInvalid)
-		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO evidence (alarm_id, num, shed, received_at, jpeg) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			alarmID, n, shed, millis(received), jpeg)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("evidence %d of alarm %s: %w", n, alarmID, err)
-	}
-	return nil
-}
-
-// Evidence is picture n of an alarm that is in the book, or [ErrNotFound].
-func (b *Book) Evidence(ctx context.Context, alarmID string, n int) (jpeg []byte, err error) {
-	err = b.read.QueryRowContext(ctx, "SELECT jpeg FROM evidence JOIN alarms USING (alarm_id, shed) WHERE alarm_id = ? AND evidence.num = ?", alarmID, n).Scan(&jpeg)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return nil, fmt.Errorf("evidence %d of alarm %s: %w", n, alarmID, err)
-	}
-	return jpeg, nil
 }
 
 // OwnAlarm is an open alarm that the collector itself raised.

@@ -10,6 +10,11 @@
 // replays, duplicates and events out of order all end in the same alarm. The
 // gateway owns raising and clearing; acknowledgement is owned here.
 //
+// Pictures belong to an alarm, or to the command that asked for one: a
+// gateway answers that with a picture under the command's id, and such an id
+// never becomes an alarm. Of each camera the last one is kept.
+// [Book.PrunePictures] bounds them by age and size.
+//
 // # What a nil error means
 //
 // A write that returned nil is on the disk (write-ahead log, synchronous

@@ -52,6 +52,7 @@ func one(res sql.Result, err, otherwise error) error {
 func (b *Book) PutReply(ctx context.Context, shed string, r shedguard.Reply, received time.Time) error {
 	var before, after shedRow
 	var fresh bool
+	var changes []Change
 	err := b.tx(ctx, func(tx *sql.Tx) (err error) {
 		if before, err = meet(ctx, tx, shed, received); err != nil {
 			return err
@@ -79,6 +80,9 @@ func (b *Book) PutReply(ctx context.Context, shed string, r shedguard.Reply, rec
 			return err
 		}
 		fresh = n == 1
+		if changes, err = settleSnapshot(ctx, tx, shed, r.ID); err != nil {
+			return err
+		}
 		after, err = findShed(ctx, tx, shed)
 		return err
 	})
@@ -87,6 +91,9 @@ func (b *Book) PutReply(ctx context.Context, shed string, r shedguard.Reply, rec
 	}
 	if fresh {
 		b.changed(Change{Reply: &Reply{Shed: shed, Reply: r}})
+	}
+	for _, c := range changes {
+		b.changed(c)
 	}
 	b.tellShed(before.Shed, after.Shed)
 	return nil

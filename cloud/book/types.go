@@ -79,6 +79,7 @@ type Alarm struct {
 	ShedName     string             `json:"shed_name"`
 	Subject      string             `json:"subject" doc:"what it is about: outlet/3, bus/main, shed"`
 	Cause        shedguard.Cause    `json:"cause"`
+	Detail       shedguard.Detail   `json:"detail" doc:"what of the cause was seen; empty when it has one face"`
 	Severity     shedguard.Severity `json:"severity"`
 	Level        int                `json:"level" doc:"1 critical to 4 warning; 0 when only its clearing is known"`
 	Grade        shedguard.Grade    `json:"grade" doc:"how sure of a fire; empty for other alarms"`
@@ -93,6 +94,7 @@ type Alarm struct {
 	Action       shedguard.Action   `json:"action" doc:"what the gateway did by itself"`
 	Latched      bool               `json:"latched" doc:"stays until a person resets it"`
 	Evidence     []string           `json:"evidence"`
+	PictureCount int                `json:"picture_count" doc:"pictures of it that are kept here"`
 	Text         shedguard.Text     `json:"text"`
 	Acknowledged *Acknowledgement   `json:"acknowledged" doc:"null until somebody has acknowledged"`
 }
@@ -163,7 +165,7 @@ type AuditEntry struct {
 	At      time.Time       `json:"at"`
 	By      string          `json:"by"`
 	Address string          `json:"address" doc:"of the client"`
-	Deed    string          `json:"deed" doc:"login, login_refused, logout, acknowledge, comment, command, shed_changed, notify_test, token_created, token_revoked, token_refused"`
+	Deed    string          `json:"deed" doc:"login, login_refused, logout, acknowledge, comment, command, shed_changed, look, notify_test, token_created, token_revoked, token_refused"`
 	Target  string          `json:"target" doc:"alarm id, shed id, command id"`
 	Detail  json.RawMessage `json:"detail,omitempty"`
 }
@@ -178,9 +180,11 @@ type CommandRecord struct {
 // Change is what a committed write made different; exactly one of its members
 // is set.
 type Change struct {
-	Shed  *Shed
-	Alarm *Alarm
-	Reply *Reply
+	Shed     *Shed
+	Alarm    *Alarm
+	Reply    *Reply
+	Picture  *AlarmPicture
+	Snapshot *ShedSnapshot
 }
 
 // Reply is a gateway's reply and the shed that gave it.

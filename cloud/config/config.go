@@ -99,6 +99,8 @@ type Keep struct {
 	Telemetry   time.Duration `yaml:"telemetry"`
 	TelemetryMB int64         `yaml:"telemetry_mb"`
 	Events      time.Duration `yaml:"events"`
+	Pictures    time.Duration `yaml:"pictures"`
+	PicturesMB  int64         `yaml:"pictures_mb"`
 }
 
 // Default is what holds where the file says nothing.
@@ -110,7 +112,7 @@ func Default() *Config {
 		MQTT:     MQTT{ClientID: "shedcloud"},
 		Series:   Series{Kind: SeriesEmbedded, Language: LanguagePromQL, QueueMB: 4 << 10, Settle: 10 * time.Second},
 		Presence: Presence{Trust: 90 * time.Second, Silent: time.Minute},
-		Keep:     Keep{Telemetry: 400 * day, TelemetryMB: 20 << 10, Events: 400 * day},
+		Keep:     Keep{Telemetry: 400 * day, TelemetryMB: 20 << 10, Events: 400 * day, Pictures: 30 * day, PicturesMB: 4 << 10},
 		Notify:   notify.DefaultSettings(),
 	}
 }
@@ -199,6 +201,8 @@ func (c *Config) Check() Faults {
 	const day = 24 * time.Hour
 	between("keep.telemetry", c.Keep.Telemetry, 8*day, 10*365*day)
 	between("keep.events", c.Keep.Events, 8*day, 10*365*day)
+	between("keep.pictures", c.Keep.Pictures, day, 10*365*day)
+	fault(c.Keep.PicturesMB < 64 || c.Keep.PicturesMB > 1<<20, "keep.pictures_mb", c.Keep.PicturesMB, "64 to 1048576")
 	fault(c.Keep.TelemetryMB < 256 || c.Keep.TelemetryMB > 1<<24, "keep.telemetry_mb", c.Keep.TelemetryMB, "256 to 16777216")
 	if err := c.Notify.Validate(); err != nil {
 		faults = append(faults, notifyFaults(err)...)

@@ -74,6 +74,8 @@ func TestFaultsComeAllAtOnce(t *testing.T) {
 		`mqtt.client_id: "a/b": want 1 to 40 letters, digits, - or _; another one for each collector`,
 		`presence.trust: 1s: want 10s to 10m0s`,
 		`keep.events: 24h0m0s: want 192h0m0s to 87600h0m0s`,
+		`keep.pictures: 0s: want 24h0m0s to 87600h0m0s`,
+		`keep.pictures_mb: 0: want 64 to 1048576`,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

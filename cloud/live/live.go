@@ -16,6 +16,9 @@ const (
 	KindShed    Kind = "shed"    // Data is the shed as it now is
 	KindOutlets Kind = "outlets" // Data is an OutletsChange
 	KindReply   Kind = "reply"   // Data is a gateway's reply to a command
+
+	KindPicture  Kind = "picture"  // Data says which picture of which alarm has come
+	KindSnapshot Kind = "snapshot" // Data says which snapshot of which camera has come
 )
 
 // Change is one thing that became different.
