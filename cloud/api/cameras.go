@@ -21,6 +21,8 @@ import (
 const (
 	// cameraFresh is how old a camera's newest value may be to say that it sees.
 	cameraFresh = 2 * time.Minute
+	// longestFrameAge is how old the newest frame of a camera that sees may be.
+	longestFrameAge = 20 * time.Second
 	// lookAgain is how long looking at the same picture again is no new deed.
 	lookAgain = 10 * time.Minute
 )
@@ -44,6 +46,7 @@ type Camera struct {
 	FPS      *float64         `json:"fps,omitempty" doc:"frames a second that are looked at"`
 	Flame    *float64         `json:"flame,omitempty" doc:"score, 0 to 1"`
 	Smoke    *float64         `json:"smoke,omitempty" doc:"score, 0 to 1"`
+	Shadow   bool             `json:"shadow" doc:"it is still learning what its place looks like"`
 	At       *time.Time       `json:"at" doc:"of the newest value; null when there was none in the last ten minutes"`
 	Alarms   []book.Alarm     `json:"alarms" doc:"open ones, oldest first"`
 	Snapshot *book.Snapshot   `json:"snapshot" doc:"the last one; null when nobody has asked for one that is still kept"`
@@ -107,6 +110,7 @@ func (s *Server) cameras(ctx context.Context, in *ShedPath) (*camerasOutput, err
 		}
 		return byName[name]
 	}
+	blind, stalled := map[string]bool{}, map[string]bool{}
 	for _, l := range latest {
 		name := l.Tags["camera"]
 		if name == "" || math.IsNaN(l.Value) || math.IsInf(l.Value, 0) {
@@ -123,6 +127,12 @@ func (s *Server) cameras(ctx context.Context, in *ShedPath) (*camerasOutput, err
 			c.Flame = &l.Value
 		case "smoke":
 			c.Smoke = &l.Value
+		case "shadow":
+			c.Shadow = l.Value != 0
+		case "blind":
+			blind[name] = l.Value != 0
+		case "frame_age_seconds":
+			stalled[name] = l.Value > longestFrameAge.Seconds()
 		default:
 		}
 	}
@@ -132,7 +142,11 @@ func (s *Server) cameras(ctx context.Context, in *ShedPath) (*camerasOutput, err
 	heard := shed.State == book.StateOnline
 	for _, c := range byName {
 		frames := c.FPS != nil && *c.FPS > 0
-		if heard && frames && time.Since(*c.At) < cameraFresh {
+		switch {
+		case !heard || !frames || stalled[c.Camera] || time.Since(*c.At) > cameraFresh:
+		case blind[c.Camera]:
+			c.State = CameraBlind // the alarm that says why comes a little later
+		default:
 			c.State = CameraSees
 		}
 	}

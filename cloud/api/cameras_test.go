@@ -23,7 +23,10 @@ func (r *rig) fillCameras(tb testing.TB) {
 	}
 	r.store.cameras = []series.Latest{
 		value("c1", "fps", 5, time.Second), value("c1", "flame", 0.03, time.Second), value("c1", "smoke", 0.25, 2*time.Second), value("c1", "moon", 1, 0),
-		value("c2", "fps", 5, time.Second), value("c3", "fps", 0, time.Second), value("c5", "fps", 0, time.Second), value("c6", "flame", 0, time.Second), value("c4", "fps", 5, 3*time.Minute),
+		value("c2", "fps", 5, time.Second), value("c3", "fps", 0, time.Second), value("c5", "fps", 0, time.Second), value("c6", "flame", 0, time.Second),
+		value("c7", "fps", 5, time.Second), value("c7", "blind", 1, time.Second), value("c7", "shadow", 1, time.Second),
+		value("c8", "fps", 5, time.Second), value("c8", "frame_age_seconds", 20.5, time.Second), value("c8", "blind", 1, time.Second),
+		value("c9", "fps", 5, time.Second), value("c9", "frame_age_seconds", 19.5, time.Second), value("c9", "blind", 0, time.Second), value("c4", "fps", 5, 3*time.Minute),
 	}
 	c := shedguard.Command{
 		ID: id(8000), Kind: shedguard.CommandSnapshot, IssuedAt: noon, ExpiresAt: noon.Add(time.Second), By: "admin", BootID: boot, Args: json.RawMessage(`{"camera":"c1"}`),
@@ -54,7 +57,7 @@ func (r *rig) cameraAlarm(tb testing.TB, n int, subject string, cause shedguard.
 func TestCameras(t *testing.T) {
 	r := newRig(t, nil)
 	r.fill(t)
-	r.fillCameras(t) // c4 has said nothing lately, of c5 and c6 no frame was looked at
+	r.fillCameras(t) // c4 has said nothing lately; no frame of c5 and c6, no fresh one of c8
 	r.cameraAlarm(t, 21, "camera/c2", shedguard.CauseCameraBlind, shedguard.DetailPictureCovered)
 	r.cameraAlarm(t, 22, "camera/c3", shedguard.CauseCameraLost, "")
 	r.cameraAlarm(t, 23, "camera/c3", shedguard.CauseCameraBlind, shedguard.DetailPictureBlack)
@@ -72,7 +75,7 @@ func TestCameras(t *testing.T) {
 		}
 		return states
 	}
-	want := map[string]string{"c1": "sees", "c2": "blind picture_covered", "c3": "lost", "c4": "unknown", "c5": "unknown", "c6": "unknown"}
+	want := map[string]string{"c1": "sees", "c2": "blind picture_covered", "c3": "lost", "c4": "unknown", "c5": "unknown", "c6": "unknown", "c7": "blind", "c8": "unknown", "c9": "sees"}
 	if d := cmp.Diff(want, states()); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -80,7 +83,9 @@ func TestCameras(t *testing.T) {
 	if _, err := r.book.SetState(t.Context(), "shed-1", book.StateOffline, noon); err != nil {
 		t.Fatal(err)
 	}
-	want["c1"] = "unknown"
+	for _, c := range []string{"c1", "c7", "c9"} {
+		want[c] = "unknown"
+	}
 	if d := cmp.Diff(want, states()); d != "" {
 		t.Errorf("gateway away (-want +got):\n%s", d)
 	}
