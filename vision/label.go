@@ -61,13 +61,14 @@ func parseLabel(words []string) (Label, error) {
 	}
 	var v [4]float64
 	for i, name := range [4]string{"x", "y", "width", "height"} {
+		// A little over 1 is what rounding of a box at the edge leaves.
 		x, err := strconv.ParseFloat(words[i+1], 64)
-		if err != nil || !(x >= 0 && x <= 1) {
+		if err != nil || !(x >= -0.001 && x <= 1.001) {
 			return Label{}, fmt.Errorf("%s %.20q: want a number from 0 to 1", name, words[i+1])
 		}
 		v[i] = x
 	}
-	if v[2] == 0 || v[3] == 0 {
+	if v[2] <= 0 || v[3] <= 0 {
 		return Label{}, errors.New("a box without width or height")
 	}
 	// Boxes that reach over the edge by rounding, or by a careless hand, are cut there.

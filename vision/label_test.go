@@ -24,6 +24,9 @@ func TestParseLabels(t *testing.T) {
 		"over the edge": {text: "0 0.1 0.95 0.4 0.2", want: []vision.Label{
 			{Class: vision.Flame, Rect: vision.Rect{X: 0, Y: 0.85, W: 0.3, H: 0.15}},
 		}},
+		"rounded": {text: "0 1.000001 0.5 0.2 1.000001", want: []vision.Label{
+			{Class: vision.Flame, Rect: vision.Rect{X: 0.9, Y: 0, W: 0.1, H: 1}},
+		}},
 		"every fault": {text: "2 0.5 0.5 0.1 0.1\n0 0.5 0.5 0.1 0.1\n0 0.5 0.5\n0 x 0.5 0.1 0.1\n0 0.5 1.5 0.1 0.1\n0 0.5 0.5 NaN 0.1\n0 0.5 0.5 0 0.1\nfire 0.5 0.5 0.1 0.1\n", err: []string{
 			`line 1: class "2": want 0 (flame) or 1 (smoke)`,
 			`line 3: 3 words: want class, x, y, width, height`,

@@ -34,8 +34,13 @@ func TestShippedModel(t *testing.T) {
 	if s.Pictures != 60 || o.Flame.Positives < 20 || o.Smoke.Positives < 10 || o.Any.Negatives < 20 {
 		t.Fatalf("a cut of %d pictures, %d with flame, %d with smoke, %d with neither", s.Pictures, o.Flame.Positives, o.Smoke.Positives, o.Any.Negatives)
 	}
-	t.Logf("%s %s: ROC-AUC flame %.4f smoke %.4f any %.4f, box recall flame %.3f", s.Model, s.Version, o.Flame.ROCAUC, o.Smoke.ROCAUC, o.Any.ROCAUC, o.Flame.BoxRecall)
-	if o.Flame.ROCAUC < 0.95 || o.Smoke.ROCAUC < 0.85 || o.Any.ROCAUC < 0.95 {
-		t.Errorf("ROC-AUC flame %.4f, smoke %.4f, any %.4f: want 0.95, 0.85, 0.95", o.Flame.ROCAUC, o.Smoke.ROCAUC, o.Any.ROCAUC)
+	t.Logf("%s %s: ROC-AUC flame %.4f smoke %.4f any %.4f, box recall flame %.3f", s.Model, s.Version, o.Flame.ROCAUC, o.Smoke.ROCAUCClean, o.Any.ROCAUC, o.Flame.BoxRecall)
+	// Smoke is set against pictures with neither: beside a flame it is often there
+	// without a label.
+	if o.Flame.ROCAUC < 0.97 || o.Smoke.ROCAUCClean < 0.96 || o.Any.ROCAUC < 0.97 {
+		t.Errorf("ROC-AUC flame %.4f, smoke %.4f, any %.4f: want 0.97, 0.96, 0.97", o.Flame.ROCAUC, o.Smoke.ROCAUCClean, o.Any.ROCAUC)
+	}
+	if o.Flame.Recall < 0.8 || o.Any.FalsePositives > 0.05 || o.Flame.BoxRecall < 0.25 {
+		t.Errorf("as shipped: recall of flame %.3f, false positives %.3f, box recall %.3f: want 0.8, 0.05, 0.25", o.Flame.Recall, o.Any.FalsePositives, o.Flame.BoxRecall)
 	}
 }
