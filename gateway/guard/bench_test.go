@@ -164,6 +164,7 @@ func newThermometer(tb testing.TB, bus i2c.Bus, side int) *thermometer {
 	return &thermometer{dev: dev}
 }
 
+// benchLimits are those of a 10 A outlet, every rule on.
 func benchLimits() *protect.Limits {
 	return &protect.Limits{
 		RatingAmps:      10,
@@ -173,6 +174,13 @@ func benchLimits() *protect.Limits {
 		OverTemperature: protect.OverTemperature{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActTrip}, LimitCelsius: 65, ResetCelsius: 55, Delay: 2 * time.Second, Stale: 5 * time.Second},
 		MeterStale:      protect.MeterStale{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, Limit: 3 * time.Second},
 		RelayWelded:     protect.RelayWelded{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitAmps: 0.1, Delay: time.Second},
+		Overvoltage:     protect.Overvoltage{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, LimitVolts: 264, ResetVolts: 250, Delay: time.Second},
+		Undervoltage:    protect.Undervoltage{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMinor, Act: protect.ActSuspend}, LimitVolts: 170, ResetVolts: 187, Delay: 5 * time.Second},
+		ResidualCurrent: protect.ResidualCurrent{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitAmps: 0.03, Delay: 100 * time.Millisecond},
+		TemperatureRise: protect.TemperatureRise{Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityCritical, Act: protect.ActTrip}, LimitPerMinute: 20, Window: time.Minute},
+		MeterImplausible: protect.MeterImplausible{
+			Rule: protect.Rule{Enabled: true, Severity: shedguard.SeverityMajor, Act: protect.ActSuspend}, Tolerance: 0.15, LeastFactor: 0.2, FloorAmps: 0.5, Delay: 2 * time.Second,
+		},
 	}
 }
 
@@ -194,6 +202,7 @@ func sampler(tb testing.TB) (one func(), g *Guard) {
 		<-b.guard.changes
 	}
 	s := b.line.outlets[0].sample
+	s.Reading.ResidualAmps, s.Reading.HasResidual = 0.002, true
 	return func() {
 		s.Reading.At = time.Now()
 		s.CelsiusAt, s.Fresh = s.Reading.At, true
@@ -235,13 +244,17 @@ func TestTickDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// BenchmarkSample is the guard's own work on one sample, without the bus.
+// BenchmarkSample is the guard's own work on one sample, without the bus, with
+// every rule of protect on, a thermometer that answers with each sample, and a
+// meter that measures residual current.
 func BenchmarkSample(b *testing.B) {
 	one, _ := sampler(b)
 	b.ReportAllocs()
+	before := processor(b)
 	for b.Loop() {
 		one()
 	}
+	b.ReportMetric(float64((processor(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 }
 
 // BenchmarkSampleToRelay trips all twelve outlets in every tick, on the

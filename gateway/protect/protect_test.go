@@ -923,23 +923,3 @@ func TestNextAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
-
-func BenchmarkNext(b *testing.B) {
-	for name, amps := range map[string]float64{"quiet": 2, "every rule deciding": 42} {
-		b.Run(name, func(b *testing.B) {
-			o := worst()
-			if amps < 10 {
-				o = newBench(limits(), 0.5, 0)
-			}
-			o.in.Closed = amps < 10
-			b.ReportAllocs()
-			for b.Loop() {
-				o.in.Celsius, o.in.CelsiusAt = 2*amps, o.now
-				v := o.sample(100*time.Millisecond, amps)
-				if v.MustOpen() != (amps > 10) {
-					b.Fatal(causes(v))
-				}
-			}
-		})
-	}
-}
