@@ -18,6 +18,11 @@
 // critical or major alarm that came and went before anybody was told is told
 // once.
 //
+// What the detectors of a zone see is told of the zone, and as a latched alarm of
+// each outlet that is cut for it. The zone's own is told at once. Those of the
+// outlets, and every reminder of them, are one message a person: the first of
+// them waits two seconds for the others.
+//
 // Three things hold messages back, none of them a critical alarm: quiet hours
 // hold warnings; a fault that comes and goes is told only when it stays; and
 // more than a person can read is put into summaries.

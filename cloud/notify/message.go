@@ -2,6 +2,8 @@ package notify
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -72,14 +74,17 @@ func (w *writer) fill(m *Message, l Language, round int) {
 		text = sprintf("这是一条测试消息，发给 %s，时间 %s。收到即表示该渠道可用，无需处理。",
 			"This is a test for %s, sent at %s. Getting it shows that this channel works; there is nothing to do.", m.Person, w.clock(m.At))
 		m.Link = w.link("/")
-	case len(m.Alarms) == 1 && m.Kind != book.NoticeSummary:
+	case len(m.Alarms) > 0 && m.Kind != book.NoticeSummary:
 		a := &m.Alarms[0]
 		m.Severity = a.Severity
 		if a.State == book.AlarmCleared {
 			m.Severity = shedguard.SeverityCleared
 		}
-		subject, text = w.headline(m.Kind, a, round), w.body(m, a, round)
+		subject, text = w.headline(m, a, round), w.body(m, a, round)
 		m.Link = w.link("/alarms/" + a.ID)
+		if len(m.Alarms) > 1 {
+			m.Link = w.link("/alarms")
+		}
 	default:
 		subject, text = w.summary(m)
 		m.Link = w.link("/alarms")
@@ -92,13 +97,16 @@ func (w *writer) fill(m *Message, l Language, round int) {
 }
 
 // headline is a subject: how bad, where, what.
-func (w *writer) headline(kind book.NoticeKind, a *book.Alarm, round int) pair {
+func (w *writer) headline(m *Message, a *book.Alarm, round int) pair {
 	severity, what, where := a.Severity.Text(), a.Cause.Text(), spot(a)
+	if n := len(m.Alarms); n > 1 {
+		where = sprintf("%[1]s %[2]d 个插座", "%[1]s, %[2]d outlets", a.ShedName, n)
+	}
 	if a.Grade == shedguard.GradeFire {
 		what = shedguard.CauseFire.Text()
 	}
 	var more pair
-	switch kind {
+	switch m.Kind {
 	case book.NoticeReminder:
 		more = sprintf("·第%d次提醒", ", reminder %d", round)
 	case book.NoticeEscalated:
@@ -141,6 +149,9 @@ func (w *writer) body(m *Message, a *book.Alarm, round int) pair {
 	if a.State == book.AlarmCleared {
 		subject, cause := shedguard.SubjectText(a.Subject), a.Cause.Text()
 		add(pair{ZH: subject.ZH + "：" + cause.ZH + "已解除。", EN: "Over: " + subject.EN + ", " + cause.EN + "."})
+		if len(m.Alarms) > 1 {
+			add(beside(m))
+		}
 		add(sprintf("地点：%s", "Place: %s", where))
 		if a.ClearedAt != nil {
 			span := lasted(a.ClearedAt.Sub(a.Since))
@@ -151,6 +162,9 @@ func (w *writer) body(m *Message, a *book.Alarm, round int) pair {
 		}
 	} else {
 		add(sentences(a))
+		if len(m.Alarms) > 1 {
+			add(beside(m))
+		}
 		add(sprintf("地点：%s", "Place: %s", where))
 		span := lasted(m.At.Sub(a.Since))
 		add(sprintf("开始：%[1]s（已持续%[2]s）", "Since: %[1]s (for %[3]s)", w.clock(a.Since), span.ZH, span.EN))
@@ -163,6 +177,41 @@ func (w *writer) body(m *Message, a *book.Alarm, round int) pair {
 		case m.Kind == book.NoticeEscalated:
 			add(pair{ZH: "前面的负责人没有应答，请您处理并在页面确认。", EN: "Those who were told before have not answered. Please take it and acknowledge it on the page."})
 		}
+	}
+	return pair{ZH: strings.Join(zh, "\n"), EN: strings.Join(en, "\n")}
+}
+
+// beside lists the outlets of a message about several of them, which says what
+// happened of the first.
+func beside(m *Message) pair {
+	var open, over []int
+	for i := range m.Alarms {
+		a := &m.Alarms[i]
+		n, ok := shedguard.SubjectOutlet(a.Subject)
+		switch {
+		case !ok:
+		case a.State == book.AlarmCleared:
+			over = append(over, n)
+		default:
+			open = append(open, n)
+		}
+	}
+	list := func(all []int, between string) string {
+		slices.Sort(all)
+		words := make([]string, len(all))
+		for i, n := range all {
+			words[i] = strconv.Itoa(n)
+		}
+		return strings.Join(words, between)
+	}
+	var zh, en []string
+	if len(open) > 0 {
+		zh = append(zh, fmt.Sprintf("以上情况涉及 %d 个插座：%s 号。", len(open), list(open, "、")))
+		en = append(en, fmt.Sprintf("The same at %d outlets: %s.", len(open), list(open, ", ")))
+	}
+	if len(over) > 0 {
+		zh = append(zh, fmt.Sprintf("已解除的插座：%s 号。", list(over, "、")))
+		en = append(en, fmt.Sprintf("Over at the outlets: %s.", list(over, ", ")))
 	}
 	return pair{ZH: strings.Join(zh, "\n"), EN: strings.Join(en, "\n")}
 }
@@ -198,8 +247,8 @@ func (w *writer) summary(m *Message) (subject, text pair) {
 	} else {
 		subject = sprintf("【%[1]s】汇总：%[3]d 条报警，%[4]d 个车棚", "[%[2]s] summary: alarms %[3]d, sheds %[4]d", how.ZH, how.EN, open, len(sheds))
 	}
-	head := sprintf("报警较多，合并为一条：%d 条未解除，%d 条已解除。紧急报警另行逐条通知。",
-		"Many alarms, told in one message: %d open, %d over. Critical alarms are told one by one besides.", open, over)
+	head := sprintf("报警较多，合并为一条：%d 条未解除，%d 条已解除。紧急报警另行立即通知。",
+		"Many alarms, told in one message: %d open, %d over. Critical alarms are told besides, at once.", open, over)
 	if rest := total - maxListed; rest > 0 {
 		zh = append(zh, fmt.Sprintf("…另有 %d 条，请看页面。", rest))
 		en = append(en, fmt.Sprintf("… and %d more; see the page.", rest))

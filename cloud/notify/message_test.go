@@ -40,6 +40,15 @@ func TestMessages(t *testing.T) {
 	for n := range 12 {
 		storm = append(storm, alarm(n+2, nil))
 	}
+	var struck []book.Alarm // twelve that stand, two that are over
+	for n := range 14 {
+		struck = append(struck, alarm(n+1, func(a *book.Alarm) {
+			a.Cause, a.Severity, a.Action, a.Value, a.Limit, a.Unit = shedguard.CauseSmokeContact, shedguard.SeverityCritical, shedguard.ActionCutZone, 0, 0, ""
+			if n >= 12 {
+				a.State, a.ClearedAt = book.AlarmCleared, new(noon.Add(time.Minute))
+			}
+		}))
+	}
 	tests := []struct {
 		name   string
 		kind   book.NoticeKind
@@ -63,6 +72,9 @@ func TestMessages(t *testing.T) {
 			a.Subject, a.Cause, a.Value, a.Limit, a.Unit, a.Action, a.Latched = "shed", shedguard.CauseGatewayOffline, 0, 0, "", shedguard.ActionNone, false
 		})}},
 		{"cause of a newer gateway", book.NoticeRaised, 1, []book.Alarm{alarm(3, func(a *book.Alarm) { a.Cause = "arc_fault" })}},
+		{"cut for their zone", book.NoticeRaised, 1, struck[:12]},
+		{"cut, and some over by now", book.NoticeReminder, 2, struck[10:]},
+		{"all of them over", book.NoticeCleared, 1, struck[12:]},
 		{"summary", book.NoticeSummary, 0, storm},
 		{"all over", book.NoticeSummary, 0, storm[:1]},
 		{"test", book.NoticeTest, 0, nil},

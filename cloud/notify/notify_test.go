@@ -162,6 +162,32 @@ func (d *desk) want(want ...string) {
 	}
 }
 
+// TestZoneThatIsCut: twelve outlets that latch within a second are one message a
+// person, and no alarm is left out of it.
+func TestZoneThatIsCut(t *testing.T) {
+	bubble(t, settings(), nil, func(d *desk) {
+		for n := range 12 {
+			d.num++
+			now := time.Now()
+			e, err := shedguard.NewEvent(id(1_000_000+d.num), shedguard.Source("north-1"), shedguard.EventAlarmRaised, shedguard.OutletSubject(n+1), now, shedguard.Alarm{
+				ID: id(n + 1), Cause: shedguard.CauseSmokeContact, Severity: shedguard.SeverityCritical, Level: 1, Grade: shedguard.GradeAlarm,
+				RaisedAt: now, Since: now, Action: shedguard.ActionCutZone, Latched: true, Evidence: []string{},
+				Stamp: shedguard.Stamp{Clock: shedguard.ClockSynced, BootID: boot, Seq: uint64(d.num)},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.book.PutEvent(d.t.Context(), e, now); err != nil {
+				t.Fatal(err)
+			}
+			d.pass(80 * time.Millisecond)
+		}
+		d.pass(5 * time.Second)
+		slices.Sort(d.said)
+		d.want("2s c-group sent raised 1,2,3,4,5,6,7,8,9,10,11,12", "2s c-li sent raised 1,2,3,4,5,6,7,8,9,10,11,12")
+	})
+}
+
 func TestTellsUntilSomebodyAnswers(t *testing.T) {
 	bubble(t, settings(), nil, func(d *desk) {
 		d.raise(1)

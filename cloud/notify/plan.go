@@ -73,6 +73,10 @@ func (p *Policy) Plan(st *book.NotifyState, now time.Time) Plan {
 	return t.plan
 }
 
+// gather is how long the first word of an outlet that is cut for its zone waits
+// for the outlets beside it. The zone's own alarm does not wait.
+const gather = 2 * time.Second
+
 // planner is one run of Plan.
 type planner struct {
 	*Policy
@@ -85,6 +89,43 @@ type planner struct {
 	why      map[int64]string         // pending deliveries that an alarm wants no more
 	due      map[string][]book.Notice // by person
 	episodes map[episode][]book.Notice
+	struck   map[strike][]time.Time // when the alarms that stand were received
+}
+
+// strike is what many outlets of a shed may be hit by in the same moment.
+type strike struct {
+	shed  string
+	cause shedguard.Cause
+}
+
+// struckBy is the strike that an alarm is a part of; false when it is one for
+// itself. What a zone's detectors see is told of the zone, and of each outlet
+// that is held open for it.
+func struckBy(shed, subject string, cause shedguard.Cause) (strike, bool) {
+	switch cause {
+	case shedguard.CauseFire, shedguard.CauseSmokeContact, shedguard.CauseFlameSeen, shedguard.CauseSmokeSeen:
+		_, ok := shedguard.SubjectOutlet(subject)
+		return strike{shed, cause}, ok
+	default:
+		return strike{}, false
+	}
+}
+
+// gathered is when the first word of an alarm is due at the soonest: one of
+// several outlets that are struck in the same moment waits for the others, so
+// that all are one message.
+func (t *planner) gathered(a *book.Alarm) time.Time {
+	k, ok := struckBy(a.Shed, a.Subject, a.Cause)
+	if !ok {
+		return a.ReceivedAt
+	}
+	began := a.ReceivedAt
+	for _, at := range t.struck[k] {
+		if at.Before(began) && a.ReceivedAt.Sub(at) < gather {
+			began = at
+		}
+	}
+	return began.Add(gather)
 }
 
 // episode is what flapping is judged by: the same cause at the same place.
@@ -103,6 +144,13 @@ func (t *planner) index() {
 			if !slices.ContainsFunc(t.episodes[k], func(o book.Notice) bool { return o.AlarmID == n.AlarmID }) {
 				t.episodes[k] = append(t.episodes[k], n)
 			}
+		}
+	}
+	t.struck = map[strike][]time.Time{}
+	for i := range t.state.Alarms {
+		a := &t.state.Alarms[i]
+		if k, ok := struckBy(a.Shed, a.Subject, a.Cause); ok && a.State == book.AlarmOpen {
+			t.struck[k] = append(t.struck[k], a.ReceivedAt)
 		}
 	}
 }
@@ -314,7 +362,7 @@ func (t *planner) routes(a *book.Alarm, notices []book.Notice) []duty {
 			}
 		}
 		for j, step := range r.Steps {
-			at := a.ReceivedAt.Add(step.After)
+			at := t.gathered(a).Add(step.After)
 			if j > 0 {
 				if began.IsZero() {
 					continue
@@ -392,24 +440,25 @@ func urgency(notices []book.Notice) int {
 	return u
 }
 
-// deliver puts what a person is due into messages: one each, or a summary of
-// all that is not critical when there would be too many.
+// deliver puts what a person is due into messages: one each, one for all outlets
+// that are struck by the same, or a summary of all that is not critical when
+// there would be too many.
 func (t *planner) deliver(person string, due []book.Notice) {
 	slices.SortStableFunc(due, func(a, b book.Notice) int {
 		return cmp.Compare(urgency([]book.Notice{a}), urgency([]book.Notice{b}))
 	})
-	var rest []book.Notice
-	for _, n := range due {
-		if n.Severity == shedguard.SeverityCritical && n.Kind != book.NoticeCleared {
-			t.message(person, n.Kind, []book.Notice{n})
+	var rest [][]book.Notice
+	for _, group := range together(due) {
+		if n := group[0]; n.Severity == shedguard.SeverityCritical && n.Kind != book.NoticeCleared {
+			t.message(person, n.Kind, group)
 		} else {
-			rest = append(rest, n)
+			rest = append(rest, group)
 		}
 	}
 	recent, summary := t.recent(person)
 	if recent+len(rest) <= t.settings.Flood.Messages {
-		for _, n := range rest {
-			t.message(person, n.Kind, []book.Notice{n})
+		for _, group := range rest {
+			t.message(person, group[0].Kind, group)
 		}
 		return
 	}
@@ -417,7 +466,32 @@ func (t *planner) deliver(person string, due []book.Notice) {
 		t.later(next)
 		return
 	}
-	t.message(person, book.NoticeSummary, rest)
+	t.message(person, book.NoticeSummary, slices.Concat(rest...))
+}
+
+// together puts the notices of one strike into one group, and every other one
+// into a group of its own, in the order in which they came.
+func together(due []book.Notice) (groups [][]book.Notice) {
+	type key struct {
+		strike
+		kind     book.NoticeKind
+		round    int
+		severity shedguard.Severity
+	}
+	at := map[key]int{}
+	for _, n := range due {
+		s, ok := struckBy(n.Shed, n.Subject, n.Cause)
+		k := key{s, n.Kind, n.Round, n.Severity}
+		if i, known := at[k]; ok && known {
+			groups[i] = append(groups[i], n)
+			continue
+		}
+		if ok {
+			at[k] = len(groups)
+		}
+		groups = append(groups, []book.Notice{n})
+	}
+	return groups
 }
 
 // recent is how many messages that were not critical a person was made lately,

@@ -349,6 +349,76 @@ func TestPlan(t *testing.T) {
 				"0s summary wang 1,2,3", "1m50s summary li 1",
 			},
 		},
+		"outlets that are cut for their zone are one message each, the zone's own at once": {
+			change: func(s *notify.Settings) { s.Resend = []time.Duration{time.Minute, time.Hour} },
+			play: func(w *world) (said []string) {
+				w.raise(13, "north-1", "zone/bay-1", critical).Cause = shedguard.CauseSmokeContact
+				for n := range 12 {
+					w.now = noon.Add(time.Duration(n) * 90 * time.Millisecond)
+					w.raise(n+1, "north-1", shedguard.OutletSubject(n+1), critical).Cause = shedguard.CauseSmokeContact
+					for _, s := range w.step() {
+						said = append(said, fmt.Sprintf("%v %s", w.now.Sub(noon), s))
+					}
+				}
+				for w.now = noon.Add(time.Second); w.now.Before(noon.Add(4 * time.Minute)); w.now = w.now.Add(200 * time.Millisecond) {
+					for _, s := range w.step() {
+						said = append(said, fmt.Sprintf("%v %s", w.now.Sub(noon), s))
+					}
+				}
+				return said
+			},
+			want: []string{
+				"0s raised group 13", "0s raised li 13",
+				"2s raised group 1,10,11,12,2,3,4,5,6,7,8,9", "2s raised li 1,10,11,12,2,3,4,5,6,7,8,9",
+				"1m0s reminder group 13", "1m0s reminder li 13",
+				"1m2s reminder group 1,10,11,12,2,3,4,5,6,7,8,9", "1m2s reminder li 1,10,11,12,2,3,4,5,6,7,8,9",
+			},
+		},
+		"of two sheds, two causes and two moments, each is a message": {
+			change: func(s *notify.Settings) { s.Resend, s.Routes = []time.Duration{time.Hour}, s.Routes[1:] },
+			play: func(w *world) (said []string) {
+				n := 0
+				raise := func(shed string, cause shedguard.Cause) {
+					n++
+					w.raise(n, shed, shedguard.OutletSubject(n), critical).Cause = cause
+				}
+				raise("north-1", shedguard.CauseFire)
+				raise("north-2", shedguard.CauseFire)
+				raise("north-1", shedguard.CauseSmokeSeen)
+				raise("north-1", shedguard.CauseFlameSeen)
+				raise("north-1", shedguard.CauseShortCircuit)
+				raise("north-1", shedguard.CauseShortCircuit)
+				for range 60 {
+					for _, s := range w.step() {
+						said = append(said, fmt.Sprintf("%v %s", w.now.Sub(noon), s))
+					}
+					w.now = w.now.Add(100 * time.Millisecond)
+					if d := w.now.Sub(noon); d == 1900*time.Millisecond || d == 2*time.Second {
+						raise("north-1", shedguard.CauseFire)
+					}
+				}
+				return said
+			},
+			want: []string{
+				"0s raised group 5", "0s raised group 6",
+				"2s raised group 1,7", "2s raised group 2", "2s raised group 3", "2s raised group 4", "3.9s raised group 8",
+			},
+		},
+		"cut outlets that are less than critical count as one message": {
+			change: func(s *notify.Settings) { s.Flood.Messages, s.Resend = 3, []time.Duration{time.Hour} },
+			play: func(w *world) []string {
+				for n := range 5 {
+					w.raise(n+1, "north-1", shedguard.OutletSubject(n+1), major).Cause = shedguard.CauseSmokeContact
+				}
+				w.raise(6, "north-1", "outlet/6", major)
+				said := w.run(time.Minute)
+				for i := range w.alarms[:5] {
+					clearAlarm(w, &w.alarms[i])
+				}
+				return append(said, w.run(10*time.Minute)...)
+			},
+			want: []string{"0s raised li 6", "10s raised li 1,2,3,4,5", "0s cleared li 1,2,3,4,5", "4m0s escalated wang 6"},
+		},
 		"a pending message is not doubled, and withdrawn when acknowledged": {
 			play: func(w *world) []string {
 				w.stuck = true

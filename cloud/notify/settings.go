@@ -51,7 +51,8 @@ type Flap struct {
 
 // Flood bounds how many messages a person gets. More than Messages within
 // Window are put together into summaries, one at most every SummaryEvery.
-// Critical alarms are always told one by one and at once.
+// Critical alarms are never in a summary and always told at once; those of
+// outlets that are cut for their zone are one message.
 type Flood struct {
 	Messages     int           `yaml:"messages"`      // 1 to 1000, default 10
 	Window       time.Duration `yaml:"window"`        // 1m to 24h, default 10m
