@@ -26,7 +26,7 @@ func TestWordsAgree(t *testing.T) {
 		}
 		check := func(table, key string, want shedguard.Text) {
 			t.Helper()
-			body := regexp.MustCompile(`(?s)\n  ` + table + `: \{(.*?)\n?\s*\}`).FindSubmatch(b)
+			body := regexp.MustCompile(`(?s)\n  ` + table + `: \{(.*?)\},\n`).FindSubmatch(b)
 			if body == nil {
 				t.Fatalf("%s: no table %s", language.file, table)
 			}
@@ -47,5 +47,15 @@ func TestWordsAgree(t *testing.T) {
 		for _, c := range shedguard.Causes() {
 			check("cause", string(c), c.Text())
 		}
+		for _, d := range shedguard.Details() {
+			if strings.HasPrefix(string(d), "picture_") { // why a camera is blind; others stand in the alarm's sentence
+				check("detail", string(d), d.Text(0, 0))
+			}
+		}
+		for _, kind := range []string{"bus", "zone", "camera", "contact", "relays", "enable_line"} {
+			named := shedguard.SubjectText(kind + "/#")
+			check("subject", kind, shedguard.Text{ZH: strings.Replace(named.ZH, "#", "{n}", 1), EN: strings.Replace(named.EN, "#", "{n}", 1)})
+		}
+		check("subject", "gateway", shedguard.SubjectText("gateway"))
 	}
 }

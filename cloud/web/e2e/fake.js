@@ -48,6 +48,10 @@ const texts = {
     '网关：离线。可能断电或断网。有电时现场保护照常工作，但收不到报警：请检查网关的供电和网络，恢复前加强巡查。',
     'Gateway: offline. It may have lost its power or its network. While it has power it protects, but its alarms do not arrive: check both, and patrol until it is back.',
   ],
+  flame_seen: [
+    '摄像头 {n}：摄像头发现火焰（{v}，限值 {l}）。网关已鸣响警笛。请立即查看图片并到现场；若有明火，先疏散人员并拨打 119。',
+    'Camera {n}: flame seen by camera ({v}, limit {l}). The gateway sounds the siren. Look at the picture and go there now; if there is fire, clear the shed and call the fire service (119).',
+  ],
   float_too_high: [
     '{n} 号插座：浮充电流过大（{v} A，限值 {l} A）。电池或充电器可能异常：请通知车主尽快断开并检查。',
     'Outlet {n}: float current too high ({v} A, limit {l} A). Battery or charger may be faulty: ask the owner to unplug and check it soon.',
@@ -64,6 +68,13 @@ const kinds = [
   ['relay_welded', 'critical', 'A', 1.7, 0.2, 'siren', true],
   ['float_too_high', 'warning', 'A', 0.62, 0.45, 'none', false],
 ]
+
+/** What a camera of a made-up shed sees: a drawing, with a box where something burns. */
+function drawing(label, flame) {
+  const bikes = [150, 330, 510, 690].map((x) => `<g stroke="#222d36" stroke-width="9" fill="none"><circle cx="${x}" cy="400" r="44"/><circle cx="${x + 104}" cy="400" r="44"/><path d="M${x} 400 l44 -76 h60 M${x + 104} 400 l-24 -110 h-24"/></g>`).join('')
+  const fire = flame ? '<path d="M560 380 q-46 -70 0 -126 q6 38 30 50 q-4 -60 26 -90 q0 60 36 96 q24 44 -22 70z" fill="#ff9a1f"/><rect x="528" y="190" width="150" height="206" fill="none" stroke="#ff2b2b" stroke-width="5"/><text x="530" y="180" fill="#ff5a5a" font-size="26">flame 0.91</text>' : ''
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 960 540" width="960" height="540" font-family="sans-serif"><rect width="960" height="540" fill="#75838e"/><rect y="410" width="960" height="130" fill="#4c565e"/><path d="M0 90 L960 40 V0 H0z" fill="#39444d"/>${bikes}${fire}<text x="24" y="516" fill="#ffffff" font-size="26">${label}</text></svg>`
+}
 
 export class Fake {
   constructor() {
@@ -134,6 +145,15 @@ export class Fake {
       if (i % 2) a.acknowledged = { by: 'admin', at: a.cleared_at, comment: '' }
     }
     for (const shed of this.sheds.keys()) this.events.set(shed, [])
+    this.cameras = new Map([
+      ['yulan-3', [this.camera('east-door', { flame: 0.91, smoke: 0.4 }, 95_000), this.camera('west', { state: 'blind', detail: 'picture_covered' }, 7_400_000), this.camera('north', { state: 'lost' }), this.camera('row-2', { shadow: true, flame: 0.02, smoke: 0.07 })]],
+    ])
+    this.pictureDelay = 300 // from the reply to the picture of a snapshot
+    this.flame = this.alarm('flame_seen', 'yulan-3', 'camera/east-door', 240_000, { severity: 'major', grade: 'pre_alarm', unit: '', value: 0.91, limit: 0.5, action: 'siren', latched: false })
+    this.flame.state = 'cleared'
+    this.flame.cleared_at = this.ago(60_000)
+    for (let n = 0; n < 3; n++) this.picture(this.flame, 236_000 - n * 9_000, false)
+    this.cameras.get('yulan-3')[0].alarms = [this.flame]
     this.day('yulan-3')
     const cut = this.alarms.find((a) => a.cause === 'overcurrent' && a.state === 'open')
     const weld = this.alarms.find((a) => a.cause === 'relay_welded' && a.state === 'open')
@@ -143,6 +163,33 @@ export class Fake {
     this.deliver('night shift', 'summary', this.alarms.filter((a) => a.cause === 'meter_stale').slice(0, 3), 300_000, [['mail', 'begun', ''], ['mail', 'sent', '']])
     this.deliver('值班员', 'raised', [weld], 188_000, [['wecom-duty', 'failed', 'wecom-duty: errcode 93000: invalid webhook url']], { state: 'failed', reason: 'wecom-duty: errcode 93000: invalid webhook url' })
     this.deliver('night shift', 'raised', [weld], 187_000, [['mail', 'failed', 'dial tcp 127.0.0.1:25: connection refused']], { state: 'pending', reason: 'dial tcp 127.0.0.1:25: connection refused', next_at: new Date(Date.now() + 60_000).toISOString() })
+  }
+
+  camera(camera, more, snapshotAge) {
+    const snapshot = snapshotAge ? { camera, id: ulid(this.nextId++), received_at: this.ago(snapshotAge), bytes: 40_000 } : null
+    return { camera, state: 'sees', detail: '', fps: 5, flame: 0.03, smoke: 0.01, shadow: false, at: this.ago(2_000), alarms: [], snapshot, ...more }
+  }
+
+  /** A picture of an alarm, as it comes from the shed. */
+  picture(a, age = 0, tell = true) {
+    a.pictures ??= []
+    const p = { n: a.pictures.length, received_at: this.ago(age), bytes: 40_000 + a.pictures.length }
+    a.pictures.push(p)
+    a.picture_count = a.pictures.length
+    if (tell) this.publish('picture', { shed: a.shed, alarm_id: a.alarm_id, ...p, picture_count: a.picture_count })
+  }
+
+  /** The picture that was asked of a camera. */
+  snapshot(shed, camera, id) {
+    const s = { camera, id, received_at: this.ago(0), bytes: 40_000 }
+    const c = this.cameras.get(shed)?.find((x) => x.camera === camera)
+    if (c) c.snapshot = s
+    this.publish('snapshot', { shed, ...s })
+  }
+
+  svg(res, label, flame) {
+    res.writeHead(200, { 'Content-Type': 'image/svg+xml', 'Cache-Control': 'no-store' })
+    res.end(drawing(label, flame))
   }
 
   /** One message to one person, with its attempts: [channel, result, error]. */
@@ -235,7 +282,7 @@ export class Fake {
 
   alarm(cause, shed, subject, age, more = {}) {
     const [, severity, unit, value, limit, action, latched] = kinds.find((k) => k[0] === cause) ?? ['', 'critical', 'A', 41.6, 30, 'tripped', true]
-    const fill = (s) => s.replace('{n}', subject.split('/')[1]).replace('{v}', value).replace('{l}', limit)
+    const fill = (s) => s.replace('{n}', subject.split('/')[1]).replace('{v}', more.value ?? value).replace('{l}', more.limit ?? limit)
     const [zh, en] = texts[cause] ?? [cause, cause]
     const a = {
       alarm_id: ulid(this.nextId++),
@@ -399,13 +446,20 @@ export class Fake {
     this.problem(res, 404, 'Not Found', path)
   }
 
-  shedPath(req, res, [, id, what], url, data) {
+  shedPath(req, res, [, id, what, camera], url, data) {
     const s = this.sheds.get(id)
     if (!s) return this.problem(res, 404, 'Not Found', `shed ${id}`)
     if (req.method === 'PATCH') {
       Object.assign(s, data)
       this.publish('shed', this.shed(id))
       return this.json(req, res, this.shed(id))
+    }
+    if (what === 'cameras') {
+      const all = this.cameras.get(id) ?? []
+      if (!camera) return this.json(req, res, { cameras: all })
+      const c = all.find((x) => x.camera === camera)
+      if (!c?.snapshot || c.snapshot.id !== url.searchParams.get('id')) return this.problem(res, 404, 'Not Found', 'no such snapshot')
+      return this.svg(res, `${camera} ${c.snapshot.received_at}`, false)
     }
     if (what === 'commands') return this.command(req, res, s, data)
     if (what === 'series') return this.series(req, res, url.searchParams)
@@ -424,6 +478,10 @@ export class Fake {
     setTimeout(() => {
       const id = ulid(this.nextId++)
       if (this.refusal) return this.json(req, res, { id, ok: false, error: this.refusal })
+      if (kind === 'snapshot') {
+        setTimeout(() => this.snapshot(s.shed, args.camera, id), this.pictureDelay)
+        return this.json(req, res, { id, ok: true, result: { evidence_id: id, camera: args.camera } })
+      }
       this.outlet(s.shed, args.outlet, kind === 'stop' ? 'off' : kind === 'start' ? 'charging' : 'ready')
       this.publish('shed', this.shed(s.shed))
       if (kind === 'reset_trip') {
@@ -460,7 +518,7 @@ export class Fake {
     res.end()
   }
 
-  alarmPath(req, res, [, id, what], url, data) {
+  alarmPath(req, res, [, id, what, n], url, data) {
     if (id === 'acknowledge') {
       this.log.push({ acknowledged: data.ids.length, comment: data.comment ?? '' })
       if (this.failAfter !== undefined && this.failAfter-- <= 0) return this.problem(res, 503, 'Service Unavailable', 'the book is away')
@@ -486,6 +544,10 @@ export class Fake {
     }
     const a = this.alarms.find((x) => x.alarm_id === id)
     if (!a) return this.problem(res, 404, 'Not Found', `alarm ${id}`)
+    if (what === 'evidence') {
+      const p = a.pictures?.find((x) => x.n === Number(n))
+      return p ? this.svg(res, `${a.subject} ${p.received_at}`, true) : this.problem(res, 404, 'Not Found', `evidence ${n}`)
+    }
     if (what === 'acknowledge') {
       a.acknowledged = { by: this.user, at: this.ago(0), comment: data.comment ?? '' }
       this.publish('alarm', a)

@@ -75,6 +75,116 @@ describe('login', () => {
   })
 })
 
+describe('pictures', () => {
+  test('an alarm shows its pictures, one that comes later without reloading, and the keys leaf through them', async () => {
+    const { page } = await open({ locale: 'en' })
+    await app.login(`/alarms/${fake.flame.alarm_id}`)
+    const thumbs = page.locator('[data-picture] img')
+    await thumbs.nth(2).waitFor()
+    assert.match(await thumbs.first().getAttribute('alt'), /^Picture 1 of 3 · Flame seen by camera · Pre-alarm · Camera east-door, /)
+    fake.picture(fake.flame)
+    await thumbs.nth(3).waitFor()
+    await page.locator('[data-picture="0"]').click()
+    const large = app.dialog().locator('img')
+    await large.waitFor()
+    assert.ok(await large.evaluate((i) => i.decode().then(() => i.naturalWidth > 0)), 'the picture is shown')
+    for (const [key, n] of [['ArrowRight', 1], ['ArrowRight', 2], ['ArrowLeft', 1], ['End', 3], ['ArrowRight', 3], ['Home', 0], ['ArrowLeft', 0]]) {
+      await page.keyboard.press(key)
+      assert.match(await large.getAttribute('src'), new RegExp(`/evidence/${n}$`), key)
+    }
+    await app.assertAccessible('a picture')
+    await page.keyboard.press('Escape')
+    await app.dialog().waitFor({ state: 'detached' })
+    assert.equal(await page.evaluate(() => document.activeElement.dataset.picture), '0', 'the focus is back')
+    await app.assertAccessible('an alarm with pictures')
+  })
+
+  test('the list marks alarms with pictures, as they come', async () => {
+    const { page } = await open({ locale: 'en' })
+    await app.login('/alarms')
+    const a = overcurrent()
+    await app.alarm(a.alarm_id).waitFor()
+    assert.equal(await page.locator('[data-test=has-pictures]').count(), 0)
+    fake.picture(a)
+    await app.alarm(a.alarm_id).locator('[data-test=has-pictures]').waitFor()
+    assert.match(await app.alarm(a.alarm_id).innerText(), /1 picture/)
+  })
+
+  test('a picture that is not kept any more is said to be gone', async () => {
+    const { page } = await open({ locale: 'en', allow: [/404/] })
+    await app.login()
+    fake.flame.pictures[1] = { ...fake.flame.pictures[1], n: 9 }
+    const kept = fake.flame.pictures
+    fake.flame.pictures = new Proxy(kept, { get: (of, key) => (key === 'find' ? () => undefined : of[key]) })
+    await app.go(`/alarms/${fake.flame.alarm_id}`)
+    await page.locator('[data-picture="9"]').getByText('not kept any more').waitFor()
+  })
+})
+
+describe('cameras', () => {
+  const camera = (name) => app.page.locator(`[data-camera=${name}]`)
+  const state = (name) => camera(name).locator('[data-test=camera-state]').innerText()
+
+  test('each camera says in words whether it sees, and why not', async () => {
+    const { page } = await open({ locale: 'en' })
+    await app.login('/sheds/yulan-3')
+    await camera('row-2').waitFor()
+    assert.deepEqual([await state('east-door'), await state('west'), await state('north'), await state('row-2')], ['Sees', 'Blind', 'Lost', 'Sees'])
+    assert.match(await camera('west').innerText(), /the lens is covered/)
+    assert.match(await camera('east-door').innerText(), /Flame\s+91 %\s+Smoke\s+40 %/)
+    assert.match(await camera('row-2').innerText(), /raises no alarm yet/)
+    assert.match(await camera('north').innerText(), /No snapshot yet/)
+    assert.match(await camera('east-door').innerText(), /1 min ago/)
+    await app.assertAccessible('cameras')
+    await page.setViewportSize(narrow)
+    await app.assertNoSideScroll()
+    fake.sheds.get('yulan-3').state = 'offline'
+    fake.publish('shed', fake.shed('yulan-3'))
+    await camera('east-door').getByText('Not known').waitFor()
+  })
+
+  test('a new snapshot is asked for and shown when it comes', async () => {
+    await open({ locale: 'en' })
+    await app.login('/sheds/yulan-3')
+    await camera('east-door').waitFor()
+    const before = await camera('east-door').locator('img').getAttribute('src')
+    await camera('east-door').getByRole('button', { name: 'New snapshot of camera east-door' }).click()
+    await camera('east-door').getByText('Waiting for the gateway').waitFor()
+    await app.page.waitForFunction((old) => document.querySelector('[data-camera=east-door] img').getAttribute('src') !== old, before)
+    await camera('east-door').getByText('0 s ago').or(camera('east-door').getByText('1 s ago')).first().waitFor()
+    assert.equal(await camera('east-door').locator('[data-test=asked]').innerText(), '')
+    assert.deepEqual(fake.log.filter((l) => l.kind === 'snapshot'), [{ shed: 'yulan-3', kind: 'snapshot', args: { camera: 'east-door' } }])
+  })
+
+  test('a refusal, a missing right and a missing answer are told apart', async () => {
+    await open({ locale: 'en', allow: [/403|504/] })
+    await app.login('/sheds/yulan-3')
+    const button = camera('north').getByRole('button')
+    fake.refusal = { code: 'not_permitted', text: 'camera lost' }
+    await button.click()
+    await camera('north').getByText('The gateway refused').waitFor()
+    fake.refusal = undefined
+    fake.commandStatus = 403
+    await button.click()
+    await camera('north').getByText('You are not allowed to give this order').waitFor()
+    fake.commandStatus = 504
+    await button.click()
+    await camera('north').getByText('No answer came in time').waitFor()
+  })
+
+  test('no camera, and a list that cannot be read', async () => {
+    const { page } = await open({ locale: 'en', allow: [/503/] })
+    await app.login('/sheds/yulan-7')
+    await page.getByText('No camera of this shed has reported').waitFor()
+    fake.fail.set('/api/v1/sheds/yulan-3/cameras', 503)
+    await app.go('/sheds/yulan-3')
+    await page.locator('[data-test=cameras]').getByRole('alert').waitFor()
+    fake.fail.clear()
+    await page.locator('[data-test=cameras]').getByRole('button', { name: 'Try again' }).click()
+    await camera('row-2').waitFor()
+  })
+})
+
 describe('live', () => {
   test('an alarm arrives without reloading: list, count, title, notice', async () => {
     const { page } = await open({ locale: 'en' })
@@ -293,7 +403,7 @@ describe('alarm list', () => {
     await page.locator('.alarm').first().waitFor()
     assert.equal(await page.locator('.alarm').count(), 5)
     await page.locator('input[value=cleared]').check({ force: true })
-    await page.getByText('24 shown').waitFor()
+    await page.getByText('25 shown').waitFor()
     await page.locator('select').first().selectOption('minor')
     await page.getByText('8 shown').waitFor()
     await page.locator('select').nth(1).selectOption('yulan-7')

@@ -1,4 +1,4 @@
-import type { GatewayState, OutletState, Severity } from './api/types'
+import type { CameraState, GatewayState, OutletState, Severity } from './api/types'
 
 // One shape for each word, so that colour is never the only sign. 16 × 16, filled with the text colour.
 export const glyphs = {
@@ -29,6 +29,9 @@ export const glyphs = {
   right: 'M5.500 2 4 3.500 8.500 8 4 12.500 5.500 14l6-6z',
   chart: 'M1 1h1.800v12.200H15V15H1zM4.300 10.200l3-4 2.500 2L13.300 3l1.400 1-4.500 6.600-2.600-2.100-1.900 2.700z',
   pencil: 'M11.300 1.200 14.800 4.700 5.300 14.200 1 15l.8-4.300z',
+  eye: 'M8 2.800C4.300 2.800 1.500 5.600 .3 8c1.200 2.400 4 5.200 7.700 5.200s6.500-2.800 7.700-5.200C14.500 5.600 11.700 2.800 8 2.800zM8 4.600a3.400 3.400 0 1 1 0 6.800 3.400 3.400 0 0 1 0-6.800zM8 6.200a1.800 1.800 0 1 0 0 3.600 1.800 1.800 0 0 0 0-3.600z',
+  blind: 'M2.700 1.400 14.600 13.300 13.300 14.600 10.700 12c-.9.500-1.800.700-2.700.7C4.300 12.700 1.500 9.900.3 7.700c.7-1.300 1.900-2.700 3.300-3.700L1.400 2.700zM6.200 3.100C10.500 1.900 14.300 5 15.700 7.700c-.6 1.100-1.500 2.300-2.600 3.200L6.200 4z',
+  camera: 'M5.500 2.500h5L11.800 4.500H15v9H1v-9h3.200zM8 5.800a3 3 0 1 0 0 6 3 3 0 0 0 0-6zM8 7.300a1.500 1.500 0 1 1 0 3 1.500 1.500 0 0 1 0-3z',
 } as const
 
 export type GlyphName = keyof typeof glyphs
@@ -57,5 +60,12 @@ export const gatewayGlyph: Record<GatewayState, GlyphName> = {
   offline: 'cross',
   silent: 'dashes',
   stopped: 'square',
+  unknown: 'question',
+}
+
+export const cameraGlyph: Record<CameraState, GlyphName> = {
+  sees: 'eye',
+  blind: 'blind',
+  lost: 'cross',
   unknown: 'question',
 }

@@ -3,6 +3,7 @@ import type {
   AlarmDetail,
   AlarmFilter,
   AlarmPage,
+  Camera,
   CommandKind,
   DeliveryPage,
   EventPage,
@@ -70,6 +71,16 @@ export class Client {
 
   shed(shed: string, signal?: AbortSignal): Promise<Shed> {
     return this.send<Shed>('GET', `/api/v1/sheds/${encodeURIComponent(shed)}`, { signal })
+  }
+
+  async cameras(shed: string, signal?: AbortSignal): Promise<Camera[]> {
+    return (await this.send<{ cameras: Camera[] | null }>('GET', `/api/v1/sheds/${encodeURIComponent(shed)}/cameras`, { signal })).cameras ?? []
+  }
+
+  /** Asks a camera for a picture; it comes later, as news of the stream. */
+  snapshot(shed: string, camera: string): Promise<Reply> {
+    const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
+    return this.send<Reply>('POST', path, { body: { kind: 'snapshot', args: { camera } }, timeout: commandTimeout })
   }
 
   describeShed(shed: string, to: { name?: string; place?: string }): Promise<void> {
@@ -209,6 +220,15 @@ export function query(params: Record<string, string | number | undefined>): stri
   }
   const s = q.toString()
   return s ? '?' + s : ''
+}
+
+/** Where the picture of a snapshot is; with its id, so that another one is never taken for it. */
+export function snapshotUrl(shed: string, s: { camera: string; id: string }): string {
+  return `/api/v1/sheds/${encodeURIComponent(shed)}/cameras/${encodeURIComponent(s.camera)}/snapshot${query({ id: s.id })}`
+}
+
+export function pictureUrl(alarm: string, n: number): string {
+  return `/api/v1/alarms/${encodeURIComponent(alarm)}/evidence/${n}`
 }
 
 export const api = new Client()

@@ -68,6 +68,8 @@ export interface Alarm {
   shed_name: string
   subject: string
   cause: string
+  /** What of the cause was seen, as "picture_covered". */
+  detail?: string
   severity: Severity
   level: number
   grade?: string
@@ -81,6 +83,7 @@ export interface Alarm {
   unit: string
   action: string
   latched: boolean
+  picture_count?: number
   text: Text
   acknowledged?: Acknowledged | null
 }
@@ -96,7 +99,15 @@ export interface HistoryEntry {
   value?: number | null
 }
 
+/** One picture of an alarm that is kept. */
+export interface Picture {
+  n: number
+  received_at: string
+  bytes: number
+}
+
 export interface AlarmDetail extends Alarm {
+  pictures?: Picture[] | null
   history?: HistoryEntry[] | null
 }
 
@@ -189,6 +200,36 @@ export interface ShedEvent {
 export interface EventPage {
   events: ShedEvent[] | null
   next?: string | null
+}
+
+/** News of a picture of an alarm, and how many it has with that one. */
+export interface AlarmPicture extends Picture {
+  shed: string
+  alarm_id: string
+  picture_count: number
+}
+
+export type CameraState = 'sees' | 'blind' | 'lost' | 'unknown'
+
+/** The last picture that somebody asked of a camera. */
+export interface Snapshot {
+  camera: string
+  id: string
+  received_at: string
+  bytes: number
+}
+
+export interface Camera {
+  camera: string
+  state: CameraState
+  detail: string
+  fps?: number
+  flame?: number
+  smoke?: number
+  shadow: boolean
+  at?: string | null
+  alarms?: Alarm[] | null
+  snapshot?: Snapshot | null
 }
 
 export type CommandKind = 'start' | 'stop' | 'reset_trip'

@@ -23,7 +23,7 @@ export function followLocale(): void {
 const { t, te } = i18n.global
 
 /** A word of the contract in the person's language; a word that this version does not know is shown as it came. */
-export function word(group: 'cause' | 'action' | 'state' | 'gateway' | 'clock' | 'quality' | 'severity' | 'grade', w: string): string {
+export function word(group: 'cause' | 'action' | 'state' | 'gateway' | 'clock' | 'quality' | 'severity' | 'grade' | 'detail' | 'camera', w: string): string {
   const key = `${group}.${w}`
   return te(key, 'en') ? t(key) : w.replaceAll('_', ' ')
 }

@@ -217,6 +217,22 @@ describe('store', () => {
     expect(s.state.open.size).toBe(0)
   })
 
+  it('counts a picture that comes with its alarm, and tells who looks', async () => {
+    const s = createStore(api)
+    await s.load()
+    const told: string[] = []
+    const offs = [s.onPicture((p) => void told.push(`${p.alarm_id}/${p.n}`)), s.onSnapshot((p) => void told.push(`${p.shed}/${p.camera}`))]
+    s.handlers.message(frame('picture', { shed: 's1', alarm_id: 'A', n: 2, received_at: '', bytes: 9, picture_count: 3 }))
+    s.handlers.message(frame('picture', { shed: 's1', alarm_id: 'B', n: 0, received_at: '', bytes: 9, picture_count: 1 }))
+    s.handlers.message(frame('snapshot', { shed: 's1', camera: 'c1', id: 'X', received_at: '', bytes: 9 }))
+    expect(s.state.open.get('A')?.picture_count).toBe(3)
+    expect(s.state.open.has('B')).toBe(false)
+    expect(told).toEqual(['A/2', 'B/0', 's1/c1'])
+    for (const off of offs) off()
+    s.handlers.message(frame('snapshot', { shed: 's1', camera: 'c1', id: 'Y', received_at: '', bytes: 9 }))
+    expect(told).toHaveLength(3)
+  })
+
   it('forgets everything with the session', async () => {
     const s = createStore(api)
     await s.load()

@@ -3,7 +3,7 @@
 
 import { computed, reactive } from 'vue'
 import type { Client } from '../api/client'
-import { type Alarm, type Live, type Shed, severities } from '../api/types'
+import { type Alarm, type AlarmPicture, type Live, type Shed, type Snapshot, severities } from '../api/types'
 import { instant } from '../format'
 import type { Message } from './sse'
 
@@ -45,6 +45,8 @@ export function byUrgency(a: Alarm, b: Alarm): number {
 }
 
 export type AlarmListener = (a: Alarm) => void
+export type PictureListener = (p: AlarmPicture) => void
+export type SnapshotListener = (s: Snapshot & { shed: string }) => void
 
 export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
   const state = reactive<State>({
@@ -61,6 +63,8 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     now: api.now(),
   })
   const alarmListeners = new Set<AlarmListener>()
+  const pictureListeners = new Set<PictureListener>()
+  const snapshotListeners = new Set<SnapshotListener>()
   const resetListeners = new Set<() => void>()
   let recount: ReturnType<typeof setTimeout> | undefined
   let asked = 0
@@ -225,6 +229,13 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       else if (m.event === 'outlets') {
         const o = data as { shed: string; live: Live[] | null }
         putLive(o.shed, o.live ?? [])
+      } else if (m.event === 'picture') {
+        const p = data as AlarmPicture
+        const a = state.open.get(p.alarm_id)
+        if (a) a.picture_count = p.picture_count
+        for (const tell of [...pictureListeners]) tell(p)
+      } else if (m.event === 'snapshot') {
+        for (const tell of [...snapshotListeners]) tell(data as Snapshot & { shed: string })
       }
     },
   }
@@ -249,6 +260,14 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     onAlarm(f: AlarmListener): () => void {
       alarmListeners.add(f)
       return () => alarmListeners.delete(f)
+    },
+    onPicture(f: PictureListener): () => void {
+      pictureListeners.add(f)
+      return () => pictureListeners.delete(f)
+    },
+    onSnapshot(f: SnapshotListener): () => void {
+      snapshotListeners.add(f)
+      return () => snapshotListeners.delete(f)
     },
     onReset(f: () => void): () => void {
       resetListeners.add(f)
