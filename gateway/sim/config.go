@@ -20,6 +20,9 @@ type Settings struct {
 	Status                    string // address of the local page
 	Dir                       string // of what must survive a restart
 	Profile                   string // of every outlet
+	// Camera is the address of a camera over the second zone, and Vision the program
+	// that watches it; empty where there is none.
+	Camera, Vision string
 }
 
 // zones are the fire zones, each of the outlets behind one mux.
@@ -46,9 +49,10 @@ func Config(s Settings) ([]byte, error) {
 		Relay             int
 		Mux1, Mux2        int
 		SirenPin, LampPin int
+		CameraZone        string
 		Outlets           []outlet
 		Contacts          []contact
-	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin}
+	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin, CameraZone: zones()[1]}
 	for i := range Outlets {
 		side := i / perMux
 		data.Outlets = append(data.Outlets, outlet{

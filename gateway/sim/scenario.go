@@ -8,6 +8,12 @@ import (
 // FaultOutlet is the outlet on which a scenario's fault happens.
 const FaultOutlet = 3
 
+// In the scenario check this outlet, of the second zone, runs hot after so long.
+const (
+	CheckHotOutlet = 9
+	CheckHotAfter  = 36 * time.Second
+)
+
 // faultAfter is when a scenario's fault begins.
 const faultAfter = 10 * time.Second
 
@@ -30,7 +36,7 @@ const faultyMains = 20 * time.Second
 
 // Scenarios lists the names that [NewScript] knows.
 func Scenarios() []string {
-	return []string{"quiet", "overload", "short", "hot", "rise", "welded", "overvoltage", "undervoltage", "smoke", "meter-dead", "bus-hang", "demo"}
+	return []string{"quiet", "overload", "short", "hot", "rise", "welded", "overvoltage", "undervoltage", "smoke", "fire", "meter-dead", "bus-hang", "check", "demo"}
 }
 
 // NewScript is the script of a scenario: everyday charging in every outlet, and
@@ -83,6 +89,12 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 		})), nil
 	case "smoke": // in the zone of the outlet, until somebody has aired it
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
+	case "fire": // a battery that burns: its socket is hot, and then there is smoke
+		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) }),
+			fault(faultAfter+5*time.Second, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
+	case "check": // an overload, and later a hot socket in the zone that the camera overlooks
+		return both(life(), warm(0.8*ratingAmps), fault(faultAfter, FaultOutlet, multiple(2.5)),
+			fault(CheckHotAfter, CheckHotOutlet, func(s *Shed) { s.Heat(CheckHotOutlet, 400) })), nil
 	case "meter-dead":
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.CutMeter(FaultOutlet, true) })), nil
 	case "bus-hang":

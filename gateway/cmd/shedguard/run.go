@@ -31,13 +31,15 @@ type simFlags struct {
 type runCmd struct {
 	Config string `short:"c" type:"path" placeholder:"FILE" help:"The configuration. See shedguard check."`
 	simFlags
-	Scenario   string  `default:"quiet" placeholder:"NAME" help:"With --sim: what happens on outlet 3 after 10 s: quiet, overload, short, hot, rise, welded, overvoltage, undervoltage, smoke, meter-dead, bus-hang; demo is a longer story."`
+	Scenario   string  `default:"quiet" placeholder:"NAME" help:"With --sim: what happens on outlet 3 after 10 s: quiet, overload, short, hot, rise, welded, overvoltage, undervoltage, smoke, fire, meter-dead, bus-hang; check adds a hot socket on outlet 9 to an overload, demo is a longer story."`
 	Profile    string  `default:"outlet-10a" placeholder:"NAME" help:"With --sim: the protection profile of every outlet."`
 	Broker     string  `default:"mqtt://127.0.0.1:1883" placeholder:"URL" help:"With --sim: the MQTT broker."`
 	CAFile     string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the authority that signed the broker's certificate."`
 	CertFile   string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the gateway's certificate, common name = shed id."`
 	KeyFile    string  `type:"existingfile" placeholder:"FILE" help:"With --sim and a broker mqtts://: PEM file of the key of --cert-file."`
 	Status     string  `default:"127.0.0.1:9108" placeholder:"ADDR" help:"With --sim: where the local page listens; port 0 takes a free one."`
+	Camera     string  `placeholder:"URL" help:"With --sim: a camera over the zone of outlets 7 to 12."`
+	Vision     string  `type:"path" placeholder:"FILE" help:"With --sim and --camera: the camera worker, shedguard-vision."`
 	Speed      float64 `default:"60" placeholder:"N" help:"With --sim: how many seconds a battery lives in one; electrical time and heat are never hurried."`
 	Play       string  `type:"existingfile" placeholder:"FILE" help:"With --sim: a recorded CSV (time_s and amps or watts) that the load on --play-outlet draws."`
 	PlayOutlet int     `default:"3" placeholder:"N" help:"With --sim: the outlet of --play."`
@@ -47,6 +49,9 @@ type runCmd struct {
 func (c *runCmd) Run(e *env) error {
 	if c.Sim == (c.Config != "") {
 		return usageError{errors.New("run: want either --config FILE or --sim")}
+	}
+	if (c.Camera == "") != (c.Vision == "") {
+		return usageError{errors.New("run: want both --camera URL and --vision FILE, or neither")}
 	}
 	if c.Sim {
 		return c.simulate(e)
@@ -144,6 +149,7 @@ func notify(ctx context.Context, e *env, fed <-chan struct{}, pause time.Duratio
 func (c *runCmd) simulate(e *env) error {
 	shed, cfg, closeBoard, err := c.open(e, sim.Settings{
 		Broker: c.Broker, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Status: c.Status, Profile: c.Profile,
+		Camera: c.Camera, Vision: c.Vision,
 	}, c.Speed, c.script)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
