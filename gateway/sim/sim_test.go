@@ -215,6 +215,14 @@ func TestScenarios(t *testing.T) {
 			run(s, 16*time.Second)
 			after := s.Look(sim.FaultOutlet)
 			switch name {
+			case "check":
+				if after.Draw.Amps < 22 || after.Draw.Amps > 26 {
+					t.Errorf("%.1f A, want about 2.5 × 10 A", after.Draw.Amps)
+				}
+				run(s, 30*time.Second)
+				if hot := s.Look(sim.CheckHotOutlet); hot.Celsius < 65 {
+					t.Errorf("outlet %d: %.1f °C, want over 65", sim.CheckHotOutlet, hot.Celsius)
+				}
 			case "overload", "welded":
 				if after.Draw.Amps < 22 || after.Draw.Amps > 26 {
 					t.Errorf("%.1f A, want about 2.5 × 10 A", after.Draw.Amps)
@@ -231,7 +239,7 @@ func TestScenarios(t *testing.T) {
 				if v := s.Volts(); v > 155 {
 					t.Errorf("%.1f V, want about 150", v)
 				}
-			case "hot", "rise":
+			case "hot", "rise", "fire":
 				if after.Celsius < 65 {
 					t.Errorf("%.1f °C, want over 65", after.Celsius)
 				}
