@@ -147,8 +147,8 @@ func TestFaults(t *testing.T) {
 // TestAnEveningIsNoFault: people, lamps, the night mode, the sun and a shaking
 // camera.
 func TestAnEveningIsNoFault(t *testing.T) {
-	c := hang(t, scene.Quiet(5, 30*time.Minute))
-	if told, first := c.run(30*time.Minute, nil); len(told) != 0 {
+	c := hang(t, scene.Quiet(5, 10*time.Minute))
+	if told, first := c.run(10*time.Minute, nil); len(told) != 0 {
 		t.Errorf("told %v, the first after %s", told, first)
 	}
 }
