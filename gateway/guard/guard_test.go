@@ -578,7 +578,7 @@ func TestWeldedRelaySoundsTheSiren(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newShed(t, 2, nil)
 		stop := s.run(t)
-		time.Sleep(20 * time.Second)
+		time.Sleep(20*time.Second + every/2) // heard between two ticks
 		for _, o := range s.sockets {
 			o.set(func(o *socket) { o.amps = 2 })
 		}
