@@ -2,6 +2,7 @@ package feeder_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,20 @@ func TestGivenBackWithoutASession(t *testing.T) {
 		t.Error("still granted after the ramp")
 	}
 	b = waiting()
+	b.loads[1].Since = b.now.Add(time.Second) // closed, and opened again
+	if b.step(40 * time.Second); !b.state.Granted(1) {
+		t.Error("its place was lost because it opened")
+	}
+	b = waiting()
+	b.step(time.Second)
+	b.loads[0].Watts, b.loads[1].Fed, b.loads[1].Since, b.loads[1].Watts = 8600, true, b.now, 300
+	for range 12 {
+		b.step(time.Second)
+	}
+	if b.state.Hold(1).Mode != feeder.Shed || b.state.Granted(1) {
+		t.Errorf("shed: %+v, granted %t", b.state.Hold(1), b.state.Granted(1))
+	}
+	b = waiting()
 	b.loads[1].Fed = true // by a relay that closed before: not by the grant
 	b.loads[1].Since = b.now.Add(-time.Hour)
 	if b.step(2 * time.Minute); !b.state.Granted(1) {
@@ -272,6 +287,28 @@ func TestWhoIsForgotten(t *testing.T) {
 	}
 }
 
+// TestShedThenBegunAndEnded: a session that began while its outlet was shed ends
+// the hold with itself.
+func TestShedThenBegunAndEnded(t *testing.T) {
+	t.Parallel()
+	b := newTable(7000, 1)
+	b.loads[1].Watts = 300
+	b.step(time.Second)
+	b.loads[0].Watts = 8500
+	for range 6 {
+		b.step(time.Second)
+	}
+	if b.state.Hold(1).Mode != feeder.Shed {
+		t.Fatalf("%+v", b.state.Hold(1))
+	}
+	b.loads[1].Fed, b.loads[1].Watts = false, 0
+	for _, session := range []bool{false, true, false} {
+		b.loads[1].Session = session
+		b.step(time.Second)
+	}
+	b.hold(t, "ended", 1, feeder.Hold{})
+}
+
 // TestWhoIsShed: above the hard limit, not at it, for as long as Delay; the one
 // that came last and draws something.
 func TestWhoIsShed(t *testing.T) {
@@ -283,6 +320,7 @@ func TestWhoIsShed(t *testing.T) {
 	}{
 		"the younger session":         {func(a, b *feeder.Load) { a.Begun, b.Begun = begun.Add(1), begun }, 1},
 		"the other one is younger":    {func(a, b *feeder.Load) { a.Begun, b.Begun = begun, begun.Add(1) }, 2},
+		"the first is youngest":       {func(a, b *feeder.Load) { a.Begun, b.Begun = begun.Add(-2*time.Hour), begun.Add(-3*time.Hour) }, 0},
 		"of the same instant":         {func(a, b *feeder.Load) { a.Begun, b.Begun = begun, begun }, 2},
 		"one without a session":       {func(a, b *feeder.Load) { a.Session, b.Begun = false, begun }, 1},
 		"both without a session":      {func(a, b *feeder.Load) { a.Session, b.Session, a.Begun = false, false, begun }, 2},
@@ -299,13 +337,13 @@ func TestWhoIsShed(t *testing.T) {
 		b.step(time.Second)
 		tt.edit(&b.loads[1], &b.loads[2])
 		b.loads[0].Watts = 8700 - b.loads[1].Watts - b.loads[2].Watts
+		b.loads[0].Since, b.loads[0].Expected = b.now, b.loads[0].Watts+2000 // what is to come is not over yet
 		for range 10 {
 			if v := b.step(time.Second); v.Changed || !v.Over.IsZero() {
 				t.Fatalf("%s: %+v at the limit", name, v)
 			}
 		}
 		b.loads[0].Watts++
-		b.loads[0].Since, b.loads[0].Expected = b.now, b.loads[0].Watts+2000 // what is to come is not over yet
 		over := b.now.Add(time.Second)
 		for range 5 {
 			if v := b.step(time.Second); v.Changed || !v.Over.Equal(over) {
@@ -319,6 +357,86 @@ func TestWhoIsShed(t *testing.T) {
 		b.hold(t, name, tt.shed, feeder.Hold{Mode: feeder.Shed, Value: 8701, Limit: 8700, Since: b.now})
 		if v = b.step(10*time.Second - 1); v.Changed {
 			t.Errorf("%s: a second one before it settled", name)
+		}
+	}
+}
+
+// TestHeldAgain: what is forgotten and still draws is held anew.
+func TestHeldAgain(t *testing.T) {
+	t.Parallel()
+	b := newTable(8000, 1)
+	b.step(time.Second)
+	b.loads[1].Watts = 300
+	b.step(time.Second)
+	b.loads[1].Wanted = false
+	v := b.step(time.Second)
+	b.hold(t, "still drawing", 1, feeder.Hold{Mode: feeder.Waiting, Value: 8300, Limit: 7800, Since: b.now})
+	if !v.Changed || v.Waiting != 1 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestNoClaimWithoutAGrant: an idle outlet that has just closed takes no place.
+func TestNoClaimWithoutAGrant(t *testing.T) {
+	t.Parallel()
+	b := newTable(1000, 1)
+	b.loads[1].Since = b.now
+	if v := b.step(time.Second); v.Active != 1000 || b.state.Granted(1) {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestNobodyToShed: the feeder's meter sees what no outlet draws.
+func TestNobodyToShed(t *testing.T) {
+	t.Parallel()
+	b := newTable(0, 2)
+	for range 20 {
+		b.now = b.now.Add(time.Second)
+		for i := range b.loads {
+			b.loads[i].At = b.now
+		}
+		if v := b.limits.Next(&b.state, b.loads, feeder.Meter{Watts: 9000, At: b.now}, b.now); v.Changed || v.Shed != 0 {
+			t.Fatalf("%+v", v)
+		}
+	}
+}
+
+// TestGivenBackOneByOne: the oldest first, and the next one once that has settled.
+func TestGivenBackOneByOne(t *testing.T) {
+	t.Parallel()
+	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {1, 0, 2}} {
+		b := newTable(0, 3)
+		b.loads[0].Session = false
+		for age, i := range order {
+			l := &b.loads[i]
+			l.Session, l.Begun, l.Expected, l.Watts = true, b.now.Add(time.Duration(age)*time.Minute), 1000, 1000
+		}
+		b.loads[3].Session, b.loads[3].Begun, b.loads[3].Watts, b.loads[3].Expected = true, b.now.Add(-time.Hour), 8500, 8500
+		for range 40 {
+			b.step(time.Second)
+			for i := range 3 {
+				if l := &b.loads[i]; b.state.Hold(i).Mode != feeder.Free {
+					l.Fed, l.Watts = false, 0
+				}
+			}
+		}
+		b.loads[3].Watts = 1000
+		b.step(time.Second)
+		var back []int
+		for range 40 {
+			b.step(time.Second)
+			for i := range 3 {
+				if l := &b.loads[i]; !l.Fed && b.state.Hold(i).Mode == feeder.Free {
+					l.Fed, l.Since, l.Watts = true, b.now, 1000
+					back = append(back, i)
+					if n := len(back); n > 1 && b.now.Sub(b.loads[back[n-2]].Since) < b.limits.Settle {
+						t.Errorf("%v: %d so soon after %d", order, i, back[n-2])
+					}
+				}
+			}
+		}
+		if !slices.Equal(back, order) {
+			t.Errorf("given back %v, want %v", back, order)
 		}
 	}
 }
