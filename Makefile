@@ -30,7 +30,7 @@ demo: build ## a whole system on 127.0.0.1: page on :8080, broker on :1883, a si
 test: setup check race vision-test arm test-arm arm64-vision board e2e smoke ## all set-up (Debian packages where needed), all tests
 	@echo "make test: all green"
 
-smoke: build ## the demo without a person: an overload from chip register to web API and back, one JSON line
+smoke: build ## the demo without a person: an overload from chip register to web API and back, a flame from camera to fire alarm, one JSON line
 	bin/demo -smoke
 
 bench: ## all benchmarks, short

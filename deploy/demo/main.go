@@ -161,12 +161,11 @@ func withSystem(ctx context.Context, o *options, use func(context.Context) error
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if worker := eyes(filepath.Join(filepath.Dir(self), "shedguard-vision")); worker != "" {
-		after, script := demoFlameAfter, scene.Burning(demoSmokeAfter, demoFlameAfter-demoSmokeAfter, time.Hour, 0.45, 0.4)
+		script := scene.Burning(demoSmokeAfter, demoFlameAfter-demoSmokeAfter, time.Hour, 0.45, 0.4)
 		if o.scenario == checkScenario {
-			after = checkFlameAfter
-			script = scene.Script{{Kind: scene.Flame, At: after, For: time.Hour, X: 0.45, Size: 0.4}}
+			script = scene.Script{{Kind: scene.Flame, At: checkFlameAfter, For: time.Hour, X: 0.45, Size: 0.4}}
 		}
-		if o.camera, err = film(ctx, g, after, script); err != nil {
+		if o.camera, err = film(ctx, g, script); err != nil {
 			return err
 		}
 		args := &programs[1].args

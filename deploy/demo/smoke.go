@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/shedguard/shedguard"
 )
 
@@ -29,6 +31,7 @@ const (
 	checkScenario = "check"
 	burningZone   = "zone/bay-2"
 	burningLatch  = 0x0FC0 // outlets 7 to 12
+	quietSeconds  = 20     // at least, before the flames
 )
 
 // result is the line that a smoke run prints. Latencies named register_to_…
@@ -55,6 +58,7 @@ type result struct {
 	// From the first frame with flames to the collector's receipt of the alarm; 0
 	// where no camera worker is built, which Camera says.
 	Camera          string  `json:"camera"`
+	CameraQuiet     float64 `json:"camera_quiet_s"` // looked at without an alarm before
 	FlameToPrealarm float64 `json:"flame_to_prealarm_ms"`
 	FlameToFire     float64 `json:"flame_to_fire_ms"` // with a hot outlet in the same zone
 	Pictures        int     `json:"pictures"`         // of the camera's alarm, at the collector
@@ -113,50 +117,64 @@ type alarm struct {
 	Text       struct{ ZH, EN string }
 }
 
-// follow is the smoke run on a system that answers.
+// follow is the smoke run on a system that answers. The camera is looked at while
+// the overload goes its way: its quiet part is then.
 func follow(ctx context.Context, o *options, r *result) error {
 	cloud, err := login(ctx, "http://"+o.listen, admin, o.password)
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
-	a, err := cloud.awaitAlarm(ctx, func(a *alarm) bool {
-		return a.State == "open" && a.Shed == shed && a.Subject == shedguard.OutletSubject(faultOutlet) && a.Action == string(shedguard.ActionTripped)
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() error { return cloud.overload(both, o, r) })
+	if o.camera == nil {
+		r.Camera = "none: shedguard-vision is not built, deploy/setup.sh vision installs what it needs"
+		return g.Wait()
+	}
+	r.Camera = "drawn"
+	var flame time.Time
+	g.Go(func() error {
+		var err error
+		flame, err = cloud.quiet(both, o.camera, r)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return cloud.burns(ctx, o, flame, r)
+}
+
+// overload follows the overload of outlet 3 to its end.
+func (a *api) overload(ctx context.Context, o *options, r *result) error {
+	m, err := a.awaitAlarm(ctx, func(m *alarm) bool {
+		return m.State == "open" && m.Shed == shed && m.Subject == shedguard.OutletSubject(faultOutlet) && m.Action == string(shedguard.ActionTripped)
 	}, r)
 	if err != nil {
 		return fmt.Errorf("wait for the alarm: %w", err)
 	}
-	if a.Text.ZH == "" || a.Text.EN == "" {
-		return fmt.Errorf("alarm %s: no text in both languages", a.ID)
+	if m.Text.ZH == "" || m.Text.EN == "" {
+		return fmt.Errorf("alarm %s: no text in both languages", m.ID)
 	}
-	r.Cause, r.TripSeconds = a.Cause, a.RaisedAt.Sub(a.Since).Seconds()
-	r.RegisterToCloud = ms(a.ReceivedAt.Sub(a.RaisedAt))
+	r.Cause, r.TripSeconds = m.Cause, m.RaisedAt.Sub(m.Since).Seconds()
+	r.RegisterToCloud = ms(m.ReceivedAt.Sub(m.RaisedAt))
 	if err := boardOpen(o, r); err != nil {
 		return err
 	}
 	if err := measured(ctx, o, r); err != nil {
 		return err
 	}
-	if err := cloud.call(ctx, http.MethodPost, "/api/v1/alarms/"+a.ID+"/acknowledge", map[string]string{"comment": "smoke"}, nil); err != nil {
+	if err := a.call(ctx, http.MethodPost, "/api/v1/alarms/"+m.ID+"/acknowledge", map[string]string{"comment": "smoke"}, nil); err != nil {
 		return fmt.Errorf("acknowledge: %w", err)
 	}
 	r.AcknowledgedBy = admin
-	if err := cloud.reset(ctx, a.ID, r); err != nil {
+	if err := a.reset(ctx, m.ID, r); err != nil {
 		return err
 	}
-	if err := cloud.chart(ctx, a, r); err != nil {
-		return err
-	}
-	if o.camera == nil {
-		r.Camera = "none: shedguard-vision is not built, deploy/setup.sh vision installs what it needs"
-		return nil
-	}
-	r.Camera = "drawn"
-	return cloud.burns(ctx, o, r)
+	return a.chart(ctx, m, r)
 }
 
 // burns follows a fire: the camera's alarm not before there are flames, then, with a
 // hot outlet beside it, the fire that cuts the zone, and the picture.
-func (a *api) burns(ctx context.Context, o *options, r *result) error {
+func (a *api) burns(ctx context.Context, o *options, flame time.Time, r *result) error {
 	for {
 		var list struct{ Alarms []alarm }
 		if err := a.call(ctx, http.MethodGet, "/api/v1/alarms?state=all&limit=100", nil, &list); err != nil {
@@ -166,8 +184,8 @@ func (a *api) burns(ctx context.Context, o *options, r *result) error {
 		for i := range list.Alarms {
 			m := &list.Alarms[i]
 			switch {
-			case strings.HasPrefix(m.Subject, "camera/") && m.RaisedAt.Before(o.camera.flame):
-				return fmt.Errorf("camera: %s %.1f s before anything burns", m.Cause, o.camera.flame.Sub(m.RaisedAt).Seconds())
+			case strings.HasPrefix(m.Subject, "camera/") && m.RaisedAt.Before(flame):
+				return fmt.Errorf("camera: %s %.1f s before anything burns", m.Cause, flame.Sub(m.RaisedAt).Seconds())
 			case m.Cause == string(shedguard.CauseFlameSeen):
 				seen = m
 			case m.Cause == string(shedguard.CauseFire) && m.Subject == burningZone:
@@ -175,7 +193,7 @@ func (a *api) burns(ctx context.Context, o *options, r *result) error {
 			}
 		}
 		if seen != nil {
-			r.FlameToPrealarm = ms(seen.ReceivedAt.Sub(o.camera.flame))
+			r.FlameToPrealarm = ms(seen.ReceivedAt.Sub(flame))
 			var detail struct {
 				Pictures []json.RawMessage `json:"pictures"`
 			}
@@ -185,7 +203,7 @@ func (a *api) burns(ctx context.Context, o *options, r *result) error {
 			r.Pictures = len(detail.Pictures)
 		}
 		if fire != nil {
-			r.FlameToFire = ms(fire.ReceivedAt.Sub(o.camera.flame))
+			r.FlameToFire = ms(fire.ReceivedAt.Sub(flame))
 		}
 		if fire != nil && seen != nil && r.Pictures > 0 {
 			if fire.Action != string(shedguard.ActionCutZone) || fire.Text.ZH == "" || fire.Text.EN == "" {
@@ -196,6 +214,39 @@ func (a *api) burns(ctx context.Context, o *options, r *result) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("fire: camera's alarm %t, fire %t, %d pictures: want all", seen != nil, fire != nil, r.Pictures)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// quiet waits until the camera worker sees, which must be well before the flames:
+// no alarm from a camera that nobody watches says nothing. It returns when flames
+// are first drawn.
+func (a *api) quiet(ctx context.Context, d *drawn, r *result) (time.Time, error) {
+	for {
+		var got struct {
+			Cameras []struct {
+				State string     `json:"state"`
+				At    *time.Time `json:"at"`
+			} `json:"cameras"`
+		}
+		if err := a.call(ctx, http.MethodGet, "/api/v1/sheds/"+shed+"/cameras", nil, &got); err != nil {
+			return time.Time{}, fmt.Errorf("camera: %w", err)
+		}
+		began, flame, looked := d.looked()
+		for _, c := range got.Cameras {
+			if !looked || c.State != "sees" || c.At == nil {
+				continue
+			}
+			r.CameraQuiet = flame.Sub(began).Seconds()
+			if !c.At.Before(flame) || r.CameraQuiet < quietSeconds {
+				return flame, fmt.Errorf("camera: %.1f s quiet, it saw at %v and flames came at %v: want %d s, and that it sees before", r.CameraQuiet, *c.At, flame, quietSeconds)
+			}
+			return flame, nil
+		}
+		select {
+		case <-ctx.Done():
+			return time.Time{}, fmt.Errorf("camera: its worker does not see (asked for pictures: %t)", looked)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
