@@ -37,8 +37,7 @@ type camera struct {
 	next      time.Time // due
 	looked    time.Time // when it last had its turn
 	grey      [health.Size]uint8
-	judged    [health.Size]uint8 // of the last frame that the model saw
-	judgedAt  time.Time
+	gate      Gate
 	fault     health.Fault
 	wasMoved  bool
 	ring      *evidence.Ring
@@ -264,7 +263,7 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 	}
 	c.stat.frames++
 	var sights []confirm.Sight
-	if c.worthwhile(at, w.opts.Settings.Idle) {
+	if c.gate.Worthwhile(&c.grey, at, c.watch.Tracking(), w.opts.Settings.Idle) {
 		began := time.Now()
 		sight, err := w.opts.Detector.See(p)
 		if err != nil {
@@ -277,36 +276,11 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 		if err != nil {
 			return fmt.Errorf("camera %s: %w", c.Name, err)
 		}
-		c.judged, c.judgedAt = c.grey, at
+		c.gate.Judged(&c.grey, at)
 	} else {
 		c.watch.Calm(at)
 	}
 	return w.tell(c, p, sights, at)
-}
-
-// worthwhile reports whether the model is to see a frame: something is followed,
-// the picture has changed, or it was long ago.
-func (c *camera) worthwhile(at time.Time, idle time.Duration) bool {
-	if c.judgedAt.IsZero() || c.watch.Tracking() || at.Sub(c.judgedAt) >= idle {
-		return true
-	}
-	return changed(&c.grey, &c.judged)
-}
-
-// changed reports whether a part of the picture differs from the last one that was
-// judged: a fifth of a percent of its pixels, by more than a sensor's noise. A
-// flame of a hundredth of the picture's width changes more than that within a
-// second.
-func changed(a, b *[health.Size]uint8) bool {
-	n := 0
-	for i := range a {
-		if d := int(a[i]) - int(b[i]); d > 8 || d < -8 {
-			if n++; n > health.Size/500 {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // say writes the camera's health.
