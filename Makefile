@@ -36,10 +36,11 @@ smoke: build ## the demo without a person: an overload from chip register to web
 bench: ## all benchmarks, short
 	$(GO) test -run '^$$' -bench . -benchtime 0.5s $(TESTS)
 
-evaluate: bin/shedguard-vision ## the eyes over all labelled pictures of the validation set
-	bin/shedguard-vision evaluate --images $(VAL)/images --labels $(VAL)/labels $(EVALUATE)
+evaluate: bin/shedguard-vision ## the eyes over all labelled pictures of the validation set, and over a reel of REEL=2h (half an hour of computing)
+	bin/shedguard-vision evaluate --images $(VAL)/images --labels $(VAL)/labels --reel $(REEL) $(EVALUATE)
 
 VAL ?= $(SHEDGUARD_SHARED)/vision-data/val
+REEL ?= 2h
 EVALUATE ?=
 
 model: ## the network trained anew: data, training, export, evaluation, model card (hours; goes on where it was stopped)
@@ -100,7 +101,8 @@ race: page ## all Go tests under the race detector, with real servers
 	$(GO) test -run FalseAlarms ./gateway/replay # thousands of hours: too many for the race detector
 
 vision-test: ## the eyes with OpenCV under the race detector, and how well they see
-	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv ./vision/opencv ./vision/cmd/...
+	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv -skip 'TestReel$$' ./vision/opencv ./vision/cmd/...
+	$(CGO_GO) test -timeout 15m -tags opencv -run 'TestReel$$' ./vision/cmd/... # thousands of frames: too many for the race detector
 
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e

@@ -13,6 +13,7 @@ import (
 	"github.com/shedguard/shedguard/gateway/fire"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/confirm"
 	"github.com/shedguard/shedguard/vision/health"
 	"github.com/shedguard/shedguard/vision/report"
 )
@@ -43,7 +44,7 @@ type Settings struct {
 // told within the ten seconds that a fire detector's path may take.
 func DefaultSettings() Settings {
 	return Settings{
-		Fire:     fire.Settings{Persist: 9 * time.Second, Within: time.Minute, Break: 3 * time.Second, Cut: shedguard.ActionCutZone},
+		Fire:     fire.Settings{Persist: confirm.Persist, Within: time.Minute, Break: confirm.Break, Cut: shedguard.ActionCutZone},
 		Lost:     20 * time.Second,
 		SightAge: 5 * time.Second,
 	}

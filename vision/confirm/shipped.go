@@ -6,6 +6,17 @@ import (
 	"github.com/shedguard/shedguard/vision"
 )
 
+const (
+	// Persist is how long a camera alone must see without a break until its
+	// pre-alarm becomes an alarm, unless the site says otherwise. It counts from
+	// the first frame that showed flame or smoke: an alarm comes within the ten
+	// seconds that a fire detector's path may take.
+	Persist = 9 * time.Second
+	// Break is how long a camera may see nothing within what still counts as
+	// without a break.
+	Break = 3 * time.Second
+)
+
 // Shipped is how a camera is judged with a model, unless somebody knows better.
 // The model's thresholds are for single pictures; here several frames must agree, so
 // that a picture counts from somewhat below them on. Learn is the camera's.

@@ -25,14 +25,15 @@ import (
 type evaluateCmd struct {
 	modelFlags
 
-	Images   string  `required:"" type:"existingdir" placeholder:"DIR" help:"The pictures, with those in folders inside."`
-	Labels   string  `required:"" type:"existingdir" placeholder:"DIR" help:"Their labels in YOLO form: one file .txt a picture with the same name, one box a line (0 flame, 1 smoke), empty for neither."`
-	Manifest string  `type:"existingfile" placeholder:"FILE.csv" help:"Which classes were labelled in which picture (columns path, classes_labelled); manifest.csv beside the folder of the pictures is taken where it is there."`
-	Videos   string  `type:"existingdir" placeholder:"DIR" help:"Videos: tells the share of frames over the thresholds, and when first."`
-	FPS      float64 `name:"fps" default:"5" placeholder:"N" help:"Frames of a video that are judged each second of it; 0 judges all; ${default} unless given."`
-	Limit    int     `placeholder:"N" help:"Only so many pictures, spread evenly over all; all unless given."`
-	Scores   string  `type:"path" placeholder:"FILE.csv" help:"Write each picture's scores: path,flame,smoke."`
-	JSON     bool    `name:"json" help:"Write one JSON object a line: pictures, videos, and last a summary."`
+	Images   string        `type:"existingdir" placeholder:"DIR" help:"The pictures, with those in folders inside."`
+	Labels   string        `type:"existingdir" placeholder:"DIR" help:"Their labels in YOLO form: one file .txt a picture with the same name, one box a line (0 flame, 1 smoke), empty for neither."`
+	Manifest string        `type:"existingfile" placeholder:"FILE.csv" help:"Which classes were labelled in which picture (columns path, classes_labelled); manifest.csv beside the folder of the pictures is taken where it is there."`
+	Videos   string        `type:"existingdir" placeholder:"DIR" help:"Videos: tells the share of frames over the thresholds, when first, and what confirmation over time makes of them, as of a camera that has learned nothing yet."`
+	Reel     time.Duration `placeholder:"DURATION" help:"Draw sheds in which nothing burns for so long in all, and fires besides; fails unless the first give no alarm and hardly a pre-alarm, and all of the second are told of in time. 2h is what the shipped settings are held to."`
+	FPS      float64       `name:"fps" default:"5" placeholder:"N" help:"Frames of a video that are judged each second of it; 0 judges all; ${default} unless given."`
+	Limit    int           `placeholder:"N" help:"Only so many pictures, spread evenly over all; all unless given."`
+	Scores   string        `type:"path" placeholder:"FILE.csv" help:"Write each picture's scores: path,flame,smoke."`
+	JSON     bool          `name:"json" help:"Write one JSON object a line: pictures, videos, and last a summary."`
 }
 
 // Help is shown by evaluate --help.
@@ -83,6 +84,7 @@ type summaryLine struct {
 	Faults     int           `json:"faults"` // pictures and videos that could not be judged
 	MSMedian   vision.Number `json:"ms_median"`
 	MSP95      vision.Number `json:"ms_p95"`
+	Reel       *reelLine     `json:"reel,omitempty"`
 	vision.Metrics
 }
 
@@ -94,11 +96,22 @@ func (c *evaluateCmd) Run(e *env) (err error) {
 	if c.Limit < 0 {
 		return usageError{fmt.Errorf("--limit %d: want 1 or more", c.Limit)}
 	}
-	files, err := search(c.Images, "pictures", picture)
-	if err != nil {
-		return usageError{err}
+	if c.Reel != 0 && (c.Reel < time.Minute || c.Reel > 100*time.Hour) {
+		return usageError{fmt.Errorf("--reel %s: want 1m to 100h", c.Reel)}
 	}
-	files = spread(files, c.Limit)
+	if (c.Images == "") != (c.Labels == "") {
+		return usageError{errors.New("--images and --labels: want both or neither")}
+	}
+	if c.Images == "" && c.Videos == "" && c.Reel == 0 {
+		return usageError{errors.New("nothing to evaluate: want --images and --labels, --videos or --reel")}
+	}
+	var files []found
+	if c.Images != "" {
+		if files, err = search(c.Images, "pictures", picture); err != nil {
+			return usageError{err}
+		}
+		files = spread(files, c.Limit)
+	}
 	var videos []found
 	if c.Videos != "" {
 		if videos, err = search(c.Videos, "videos", video); err != nil {
@@ -137,6 +150,9 @@ func (c *evaluateCmd) Run(e *env) (err error) {
 	if err := ev.films(videos); err != nil {
 		return err
 	}
+	if err := ev.rendered(); err != nil {
+		return err
+	}
 	if e.ctx.Err() != nil {
 		return errors.New("interrupted")
 	}
@@ -145,6 +161,9 @@ func (c *evaluateCmd) Run(e *env) (err error) {
 	}
 	if ev.faults > 0 {
 		return fmt.Errorf("%d of %d files could not be judged", ev.faults, len(files)+len(videos))
+	}
+	if ev.reel != nil {
+		return ev.reel.bars()
 	}
 	return nil
 }
@@ -164,6 +183,9 @@ func spread(files []found, n int) []found {
 // manifest says what was labelled; nil where nothing says so.
 func (c *evaluateCmd) manifest() (map[string]vision.Labelled, error) {
 	path := c.Manifest
+	if path == "" && c.Images == "" {
+		return nil, nil
+	}
 	if path == "" {
 		path = filepath.Join(filepath.Dir(filepath.Clean(c.Images)), "manifest.csv")
 	}
@@ -194,6 +216,8 @@ type evaluation struct {
 	scores   *csv.Writer
 	judged   []vision.Judged
 	seen     []videoLine
+	clips    []clipLine // of videos, and rendered
+	reel     *reelLine  // nil unless wanted
 	took     []time.Duration
 	faults   int
 }
@@ -302,9 +326,16 @@ func (ev *evaluation) films(files []found) error {
 	for _, f := range files {
 		line := videoLine{Kind: "video", Path: f.path}
 		line.Flame.FirstS, line.Smoke.FirstS, line.Any.FirstS = vision.Number(math.NaN()), vision.Number(math.NaN()), vision.Number(math.NaN())
-		err := eachFrame(ev.env, f.path, ev.FPS, func(_ *opencv.Video, img *opencv.Image, _ int, at time.Duration) error {
+		h, err := newTheatre(ev.detector, ev.settings, filepath.Base(f.path), 0)
+		if err != nil {
+			return err
+		}
+		err = eachFrame(ev.env, f.path, ev.FPS, func(_ *opencv.Video, img *opencv.Image, _ int, at time.Duration) error {
 			sight, err := ev.detector.See(img)
 			if err != nil {
+				return err
+			}
+			if err := h.show(img, at); err != nil {
 				return err
 			}
 			p.step()
@@ -328,8 +359,8 @@ func (ev *evaluation) films(files []found) error {
 		for _, s := range []*seenLine{&line.Flame, &line.Smoke, &line.Any} {
 			s.Share = vision.Number(float64(s.frames) / float64(line.Frames))
 		}
-		ev.seen = append(ev.seen, line)
-		if err := ev.write(line); err != nil {
+		ev.seen, ev.clips = append(ev.seen, line), append(ev.clips, h.done())
+		if err := errors.Join(ev.write(line), ev.write(h.done())); err != nil {
 			return err
 		}
 	}
@@ -353,12 +384,12 @@ func (ev *evaluation) tell() error {
 	s := summaryLine{
 		Kind: "summary", Model: ev.settings.Name, Version: ev.settings.Version, Thresholds: ev.settings.Alarm,
 		Pictures: len(ev.judged), Videos: len(ev.seen), Faults: ev.faults,
-		MSMedian: milliseconds(median), MSP95: milliseconds(p95), Metrics: ev.settings.Measure(ev.judged),
+		MSMedian: milliseconds(median), MSP95: milliseconds(p95), Reel: ev.reel, Metrics: ev.settings.Measure(ev.judged),
 	}
 	if ev.JSON {
 		return ev.write(s)
 	}
-	if err := errors.Join(s.table(ev.out, ev.seen), ev.out.Flush()); err != nil {
+	if err := errors.Join(s.table(ev.out, ev.seen, ev.clips), ev.out.Flush()); err != nil {
 		return writeError{err}
 	}
 	return nil
@@ -374,7 +405,7 @@ func quantiles(took []time.Duration) (median, p95 time.Duration) {
 }
 
 // table is the summary for people.
-func (s summaryLine) table(w io.Writer, videos []videoLine) error {
+func (s summaryLine) table(w io.Writer, videos []videoLine, clips []clipLine) error {
 	fmt.Fprintf(w, "%s %s: %d pictures, %d faults, %.1f ms a picture (median), thresholds flame %.3f smoke %.3f\n\n",
 		s.Model, s.Version, s.Pictures, s.Faults, float64(s.MSMedian), s.Thresholds.Flame, s.Thresholds.Smoke)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -398,6 +429,12 @@ func (s summaryLine) table(w io.Writer, videos []videoLine) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if len(clips) > 0 {
+		fmt.Fprintln(w)
+		if err := clipTable(w, clips, s.Reel); err != nil {
+			return err
+		}
 	}
 	if len(videos) == 0 {
 		return nil

@@ -135,7 +135,9 @@ func TestUsage(t *testing.T) {
 		"try threads":       {[]string{"try", dir, "--threads", "0"}, exitUsage, "--threads 0: want 1 to 64"},
 		"model empty":       {[]string{"try", dir, "--model", empty}, exitUsage, "0 files .onnx: want one"},
 		"model faults":      {[]string{"try", dir, "--model", half}, exitUsage, "model.json: name: missing"},
-		"evaluate nothing":  {[]string{"evaluate"}, exitUsage, "missing flags: --images=DIR, --labels=DIR"},
+		"evaluate nothing":  {[]string{"evaluate"}, exitUsage, "nothing to evaluate: want --images and --labels, --videos or --reel"},
+		"evaluate half":     {[]string{"evaluate", "--images", dir}, exitUsage, "--images and --labels: want both or neither"},
+		"evaluate reel":     {[]string{"evaluate", "--reel", "5s"}, exitUsage, "--reel 5s: want 1m to 100h"},
 		"evaluate empty":    {[]string{"evaluate", "--images", empty, "--labels", empty}, exitUsage, empty + ": no pictures in it"},
 		"evaluate limit":    {[]string{"evaluate", "--images", dir, "--labels", dir, "--limit=-1"}, exitUsage, "--limit -1"},
 		"evaluate videos":   {[]string{"evaluate", "--images", dir, "--labels", dir, "--videos", empty}, exitUsage, empty + ": no videos in it"},
@@ -303,7 +305,7 @@ func TestEvaluate(t *testing.T) {
 		t.Fatalf("exit %d, %q", code, errs)
 	}
 	all := lines(t, out)
-	if len(all) != 6+1+1 {
+	if len(all) != 6+1+1+1 {
 		t.Fatalf("%d lines: %s", len(all), out)
 	}
 	if got := jsonText(t, all[6]); got != `{"any":{"first_over_s":2,"max_score":0.99995,"share_over":0.5},"flame":{"first_over_s":2,"max_score":0.99995,"share_over":0.5},"frames":20,"kind":"video","path":"`+
@@ -312,7 +314,7 @@ func TestEvaluate(t *testing.T) {
 	}
 
 	var s summaryLine
-	if err := json.Unmarshal([]byte(strings.Split(strings.TrimSpace(out), "\n")[7]), &s); err != nil {
+	if err := json.Unmarshal([]byte(strings.Split(strings.TrimSpace(out), "\n")[8]), &s); err != nil {
 		t.Fatal(err)
 	}
 	if s.Kind != "summary" || s.Pictures != 6 || s.Videos != 1 || s.Faults != 0 || s.Model != "tiny" {
