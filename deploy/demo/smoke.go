@@ -209,7 +209,7 @@ func (a *api) burns(ctx context.Context, o *options, flame time.Time, r *result)
 			if fire.Action != string(shedguard.ActionCutZone) || fire.Text.ZH == "" || fire.Text.EN == "" {
 				return fmt.Errorf("fire: action %q, text %+v", fire.Action, fire.Text)
 			}
-			return boardCut(o, burningLatch)
+			return boardCut(ctx, o, burningLatch)
 		}
 		select {
 		case <-ctx.Done():
@@ -292,13 +292,26 @@ func boardLatch(o *options) (uint16, error) {
 	return uint16(b[latchA]) | uint16(b[latchB])<<8, nil
 }
 
-// boardCut reports whether every outlet of a mask is open.
-func boardCut(o *options, mask uint16) error {
-	latch, err := boardLatch(o)
-	if err == nil && latch&mask != 0 {
-		err = fmt.Errorf("latch %#04x: outlets of the burning zone (%#04x) are still closed", latch, mask)
+// cutWithin is how long after the alarm of a fire its outlets may take to open: each
+// opens with its next sample, and the alarm may be told before.
+const cutWithin = time.Second
+
+// boardCut waits until every outlet of a mask is open.
+func boardCut(ctx context.Context, o *options, mask uint16) error {
+	for end := time.Now().Add(cutWithin); ; {
+		latch, err := boardLatch(o)
+		if err != nil || latch&mask == 0 {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("latch %#04x: outlets of the burning zone (%#04x) are still closed %s after its alarm", latch, mask, cutWithin)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return err
 }
 
 // boardOpen looks at outlet 3.
