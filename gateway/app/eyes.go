@@ -22,6 +22,7 @@ import (
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/spool"
 	"github.com/shedguard/shedguard/gateway/watch"
+	"github.com/shedguard/shedguard/vision"
 	"github.com/shedguard/shedguard/vision/report"
 )
 
@@ -57,7 +58,7 @@ type eyes struct {
 	mu      sync.Mutex // guards the rest
 	decided map[int][]protect.Decision
 	health  map[string]report.Health
-	peaks   map[string]report.Health // highest scores since they were last sent
+	peaks   map[string]vision.Scores // highest since they were last sent
 	asked   map[string]time.Time     // ids of commands whose picture is waited for
 
 	// Of the goroutine of run.
@@ -83,7 +84,7 @@ func (a *App) newEyes() (*eyes, error) {
 	}
 	e := &eyes{
 		app: a, watch: w, lines: make(chan report.Line, 256), decided: make(map[int][]protect.Decision),
-		health: make(map[string]report.Health), peaks: make(map[string]report.Health), asked: make(map[string]time.Time),
+		health: make(map[string]report.Health), peaks: make(map[string]vision.Scores), asked: make(map[string]time.Time),
 		open: make(map[string]bool), imposed: make(map[int]bool), armed: make(map[string]bool), pictures: make(map[string]int),
 	}
 	if len(cameras) == 0 {
