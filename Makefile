@@ -118,12 +118,15 @@ test-arm: ## what decides about power, on an emulated ARM processor
 	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) test -short -skip Kill -exec qemu-aarch64-static . ./drivers/... ./gateway/protect/... ./gateway/charge/... ./gateway/session/... ./gateway/outbox/...
 
 # A machine with arm64 OpenCV is a Debian root that is only unpacked: installing
-# it would remove this machine's own.
+# it would remove this machine's own. Where it is goes to the linker by CGO_LDFLAGS:
+# what pkg-config prints is not part of the build cache's key, so a checkout elsewhere
+# would be handed the folder of the first one.
 ARM64_ROOT := build/arm64-sysroot
 arm64-vision: ## the eyes for ARM64: one picture on an emulated processor, the same result
 	deploy/arm64/sysroot.sh $(ARM64_ROOT)
 	CC=aarch64-linux-gnu-gcc CXX=aarch64-linux-gnu-g++ PKG_CONFIG_LIBDIR=$(abspath $(ARM64_ROOT))/pkgconfig GOARCH=arm64 \
-	  $(CGO_GO) build -trimpath -tags opencv -ldflags "$(LDFLAGS) -extldflags '-Wl,--allow-shlib-undefined'" -o build/arm64/shedguard-vision ./vision/cmd/shedguard-vision
+	  CGO_ENABLED=1 CGO_LDFLAGS='-Wl,--as-needed -L$(abspath $(ARM64_ROOT))/root/usr/lib/aarch64-linux-gnu' \
+	  $(GO) build -trimpath -tags opencv -ldflags "$(LDFLAGS) -extldflags '-Wl,--allow-shlib-undefined'" -o build/arm64/shedguard-vision ./vision/cmd/shedguard-vision
 	SHEDGUARD_ARM64_ROOT=$(abspath $(ARM64_ROOT)) $(CGO_GO) test -count=1 -v -tags opencv -run ARM64 ./deploy/arm64
 
 board: page ## the ARM program on an emulated board: QEMU's chips, Debian's kernel, faults from outside

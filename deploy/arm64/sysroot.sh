@@ -57,7 +57,7 @@ mkdir -p "$into/pkgconfig"
   echo "Description: OpenCV of the sysroot, with the headers of this machine's own architecture"
   echo "Version: 4.6.0"
   echo "Cflags: $(pkg-config --cflags opencv4)"
-  printf 'Libs: -L%s' "$into/root/$multiarch"
+  printf 'Libs:' # the caller says where: see arm64-vision in the Makefile
   for p in "${packages[@]}"; do
     case $p in libopencv-*) p=${p#libopencv-}; printf ' -lopencv_%s' "${p%406}" ;; esac
   done
