@@ -54,8 +54,10 @@ func (b *Background) cells(hour int, c vision.Class) []float32 {
 }
 
 // learn moves the levels of an hour towards a frame: up where the frame is above,
-// down by less where it is below, so that the level settles at the quantile usual. Cells for which skip is true are left alone.
-func (b *Background) learn(hour int, heat *vision.Heat, skip *[classes][]bool) {
+// down by less where it is below, so that the level settles at the quantile usual.
+// Cells for which skip is true are left alone; with stands, a cell's score stands for
+// as many frames.
+func (b *Background) learn(hour int, heat *vision.Heat, skip *[classes][]bool, stands []float32) {
 	rise := float32(slowStep)
 	if b.total() < youth {
 		rise = fastStep
@@ -71,11 +73,14 @@ func (b *Background) learn(hour int, heat *vision.Heat, skip *[classes][]bool) {
 			if skip[c][i] {
 				continue
 			}
-			x := logit(score)
+			x, n := logit(score), float32(1)
+			if stands != nil {
+				n = stands[i]
+			}
 			if x > level[i] {
-				level[i] = min(level[i]+rise, x)
+				level[i] = min(level[i]+n*rise, x)
 			} else {
-				level[i] = max(level[i]-fall, x)
+				level[i] = max(level[i]-n*fall, x)
 			}
 		}
 	}
@@ -103,7 +108,7 @@ func (b *Background) inherit(hour int) {
 }
 
 // magic begins a kept background; its last digit is the version of the form.
-const magic = "shedguard-background-1\n"
+const magic = "shedguard-background-2\n"
 
 // ErrKept comes from Restore for a file that is damaged or of another camera
 // grid. The caller sets the file aside and begins anew.
@@ -126,10 +131,12 @@ func (b *Background) save() []byte {
 	return buf.Bytes()
 }
 
+// size is how many bytes save writes.
+func (b *Background) size() int { return len(magic) + 8 + 4*hours + 2*len(b.level) + 4 }
+
 // restore reads what save wrote.
 func (b *Background) restore(kept []byte) error {
-	cells := hours * classes * b.cols * b.rows
-	want := len(magic) + 8 + 4*hours + 2*cells + 4
+	want := b.size()
 	switch {
 	case len(kept) < len(magic)+8 || string(kept[:len(magic)]) != magic:
 		return fmt.Errorf("%w: it does not begin with %q", ErrKept, magic)

@@ -3,6 +3,7 @@ package confirm
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -73,10 +74,21 @@ type Frame struct {
 	At     time.Time // wall clock: its hour chooses the background
 	Scores vision.Scores
 	Heat   vision.Heat
+	// Close is a part of the picture that the model saw larger. Its W is 0 where
+	// there is none.
+	Close Close
 	// Grey is the picture in a few grey pixels, row by row; always of one size.
 	// It may be empty where nobody can make it: then nothing counts as dead.
 	Grey         []uint8
 	GreyW, GreyH int
+}
+
+// Close is a part of a picture as the model sees it when that is all of the
+// picture: what is small in the whole is large enough there.
+type Close struct {
+	vision.Rect
+	Scores vision.Scores
+	Heat   vision.Heat // over the part
 }
 
 // Sight is flame or smoke that was confirmed and is still there.
@@ -95,12 +107,14 @@ type Sight struct {
 type Watch struct {
 	settings Settings
 	looked   []bool
-	back     *Background
+	back     [views]*Background
+	closer   closer
 	learned  time.Duration // how long it has looked so far
 	last     time.Time
 	id       uint64
 	tracks   []*track
 	fresh    [classes]vision.Heat // scores of the cells that are new
+	large    []bool               // cells of a seed that the whole picture shows, of the class at hand
 	busy     [classes][]bool      // cells under a confirmed track: not learned
 	grey     []uint8              // of the frame before
 	greyW    int
@@ -114,7 +128,9 @@ type Watch struct {
 type track struct {
 	id        uint64
 	class     vision.Class
-	hits      uint64 // newest frame in bit 0
+	hits      uint64 // newest frame in bit 0, of those that could show it
+	small     bool   // only a closer look shows it
+	due       bool   // this frame could show it
 	first     time.Time
 	last      time.Time
 	box       vision.Rect
@@ -140,9 +156,12 @@ func New(s Settings, r Regions, cols, rows int) (*Watch, error) {
 	if cols < 1 || rows < 1 || cols*rows > 1<<16 {
 		return nil, fmt.Errorf("confirm: %d x %d cells: want 1 to %d in all", cols, rows, 1<<16)
 	}
-	w := &Watch{settings: s, back: NewBackground(cols, rows)}
+	w := &Watch{settings: s, closer: newCloser(cols, rows)}
+	for v := range w.back {
+		w.back[v] = NewBackground(cols, rows)
+	}
 	grid := vision.NewHeat(cols, rows)
-	w.looked = r.cells(&grid)
+	w.looked, w.large = r.cells(&grid), make([]bool, cols*rows)
 	if !slices.Contains(w.looked, true) {
 		return nil, errors.New("confirm: the include and exclude polygons leave nothing to look at")
 	}
@@ -162,8 +181,8 @@ func (w *Watch) Learned() time.Duration { return w.learned }
 // Next takes a frame and returns what is confirmed now, the oldest first. The
 // slice is the caller's.
 func (w *Watch) Next(f *Frame) ([]Sight, error) {
-	if f.Heat.Cols != w.back.cols || f.Heat.Rows != w.back.rows {
-		return nil, fmt.Errorf("confirm: a grid of %d x %d cells: want %d x %d", f.Heat.Cols, f.Heat.Rows, w.back.cols, w.back.rows)
+	if grid := &w.closer.heat; f.Heat.Cols != grid.Cols || f.Heat.Rows != grid.Rows {
+		return nil, fmt.Errorf("confirm: a grid of %d x %d cells: want %d x %d", f.Heat.Cols, f.Heat.Rows, grid.Cols, grid.Rows)
 	}
 	if !w.last.IsZero() {
 		if d := f.At.Sub(w.last); d > 0 {
@@ -172,6 +191,7 @@ func (w *Watch) Next(f *Frame) ([]Sight, error) {
 	}
 	w.last = f.At
 	w.move(f)
+	w.closer.take(&f.Close)
 	hour := f.At.Hour()
 	for _, c := range vision.Classes() {
 		w.follow(f, c, hour)
@@ -203,24 +223,34 @@ func (w *Watch) Calm(at time.Time) {
 // Tracking reports whether anything is followed now: then every frame counts.
 func (w *Watch) Tracking() bool { return len(w.tracks) > 0 }
 
+// Small yields where something is followed that only a closer look shows.
+func (w *Watch) Small() iter.Seq[vision.Rect] {
+	return func(yield func(vision.Rect) bool) {
+		for _, t := range w.tracks {
+			if t.small && !yield(t.box) {
+				return
+			}
+		}
+	}
+}
+
 // follow finds the regions of a class in a frame and continues their tracks.
 func (w *Watch) follow(f *Frame, c vision.Class, hour int) {
 	s, grid := &w.settings, &w.fresh[c]
-	level, margin := w.back.cells(hour, c), float32(s.Margin)
-	counts := f.Scores.Of(c) >= s.Picture.Of(c)
-	for i, score := range f.Heat.Cells[c] {
-		grid.Cells[c][i] = 0
-		if w.looked[i] && logit(score) >= level[i]+margin {
-			grid.Cells[c][i] = score
-		}
+	clear(grid.Cells[c])
+	clear(w.large)
+	risen := f.Scores.Of(c) >= s.Picture.Of(c) && w.rise(c, hour, viewWhole, &f.Heat)
+	if f.Close.W > 0 && f.Close.Scores.Of(c) >= s.Picture.Of(c) {
+		risen = w.rise(c, hour, viewClose, &w.closer.heat) || risen
 	}
 	var boxes []vision.Box
-	if counts {
+	if risen {
 		boxes = grid.Boxes(c, s.Cells[c])
 	}
 	for _, t := range w.tracks {
-		if t.class == c {
+		if t.class == c && (!t.small || w.closer.shows(t.box)) {
 			t.hits <<= 1
+			t.due = true
 		}
 	}
 	cw, ch := 1/float64(grid.Cols), 1/float64(grid.Rows)
@@ -235,23 +265,53 @@ func (w *Watch) follow(f *Frame, c vision.Class, hour int) {
 			t = &track{id: w.id, class: c, first: f.At}
 			w.tracks = append(w.tracks, t)
 		}
+		if !t.due { // the whole picture shows it after all
+			t.hits <<= 1
+		}
+		t.small = !w.isLarge(b.Rect)
 		t.take(b, grid, w.stir(b.Rect), f.At, s.Span)
 	}
 	w.tracks = slices.DeleteFunc(w.tracks, func(t *track) bool {
 		if t.class != c {
 			return false
 		}
-		if t.confirmed {
-			return f.At.Sub(t.last) > s.Hold
-		}
-		return t.hits&(1<<s.N-1) == 0
+		t.due = false
+		return f.At.Sub(t.last) > s.Hold || !t.confirmed && t.hits&(1<<s.N-1) == 0
 	})
 	for _, t := range w.tracks {
 		if t.class == c && !t.confirmed && w.convincing(t) {
 			t.confirmed, t.area = true, max(t.box.Area(), cw*ch)
 		}
 	}
-	w.peak[c].take(f.Scores.Of(c), !w.open(c))
+	w.peak[c].take(max(f.Scores.Of(c), f.Close.Scores.Of(c)), !w.open(c))
+}
+
+// rise puts the cells into the grid of what is new whose score rises above their
+// background in a view, and reports whether there are any.
+func (w *Watch) rise(c vision.Class, hour, view int, heat *vision.Heat) (risen bool) {
+	s, into := &w.settings, w.fresh[c].Cells[c]
+	level, margin := w.back[view].cells(hour, c), float32(s.Margin)
+	for i, score := range heat.Cells[c] {
+		if !w.looked[i] || view == viewClose && !w.closer.covered[i] || logit(score) < level[i]+margin {
+			continue
+		}
+		into[i], risen = max(into[i], score), true
+		if view == viewWhole && float64(score) >= s.Cells[c].Seed {
+			w.large[i] = true
+		}
+	}
+	return risen
+}
+
+// isLarge reports whether the whole picture shows what is in a box.
+func (w *Watch) isLarge(b vision.Rect) bool {
+	grid := &w.closer.heat
+	for i, large := range w.large {
+		if large && b.Contains((float64(i%grid.Cols)+0.5)/float64(grid.Cols), (float64(i/grid.Cols)+0.5)/float64(grid.Rows)) {
+			return true
+		}
+	}
+	return false
 }
 
 // near is the track of a class that a box continues: it overlaps, or lies within
@@ -261,7 +321,7 @@ func (w *Watch) near(c vision.Class, b vision.Rect, cw, ch float64) *track {
 	var best *track
 	most := 0.0
 	for _, t := range w.tracks {
-		if t.class != c || t.hits&1 != 0 { // it has its region of this frame
+		if t.class != c || t.last.Equal(w.last) { // it has its region of this frame
 			continue
 		}
 		if a := wide.Intersect(t.box).Area(); a > most {
@@ -303,7 +363,7 @@ func middle(b *vision.Box, grid *vision.Heat) (x, y float64) {
 // convincing reports whether a track is worth a sight.
 func (w *Watch) convincing(t *track) bool {
 	s := &w.settings
-	return t.hits&1 != 0 && ones(t.hits&(1<<s.N-1)) >= s.K && t.last.Sub(t.first) >= s.Span &&
+	return t.last.Equal(w.last) && ones(t.hits&(1<<s.N-1)) >= s.K && t.last.Sub(t.first) >= s.Span &&
 		(w.noise < 0 || t.alive >= s.Alive[t.class]) && t.moved() <= s.Still[t.class]
 }
 
@@ -359,7 +419,18 @@ func (w *Watch) learn(f *Frame, hour int) {
 			}
 		}
 	}
-	w.back.learn(hour, &f.Heat, &w.busy)
+	w.back[viewWhole].learn(hour, &f.Heat, &w.busy, nil)
+	if f.Close.W <= 0 {
+		return
+	}
+	for i, covered := range w.closer.covered {
+		if !covered {
+			for _, c := range vision.Classes() {
+				w.busy[c][i] = true
+			}
+		}
+	}
+	w.back[viewClose].learn(hour, &w.closer.heat, &w.busy, w.closer.since)
 }
 
 // move measures how the picture changed since the frame before.
@@ -413,34 +484,43 @@ func (w *Watch) stir(r vision.Rect) float64 {
 	return sum / float64(n) / max(w.noise, 1)
 }
 
-// Save is what must outlive a restart: the background and how long it was
+// Save is what must outlive a restart: the backgrounds and how long they were
 // learned.
 func (w *Watch) Save() []byte {
-	kept := w.back.save()
+	var kept []byte
+	for _, b := range w.back {
+		kept = append(kept, b.save()...)
+	}
 	return append(kept, fmt.Sprintf("learned %d s\n", int64(w.learned/time.Second))...)
 }
 
 // Restore takes what Save wrote. On an error, [ErrKept], the watch is as it was.
 func (w *Watch) Restore(kept []byte) error {
-	at := len(magic) + 8 + 4*hours + 2*hours*classes*w.back.cols*w.back.rows + 4
-	if len(kept) < at {
-		return fmt.Errorf("%w: %d bytes: want %d and more for %d x %d cells", ErrKept, len(kept), at, w.back.cols, w.back.rows)
+	var back [views]*Background
+	for v := range back {
+		size := w.back[v].size()
+		if len(kept) < size {
+			return fmt.Errorf("%w: %d bytes of a background: want %d for %d x %d cells", ErrKept, len(kept), size, w.back[v].cols, w.back[v].rows)
+		}
+		back[v] = NewBackground(w.back[v].cols, w.back[v].rows)
+		if err := back[v].restore(kept[:size]); err != nil {
+			return err
+		}
+		kept = kept[size:]
 	}
 	var sec int64
-	if _, err := fmt.Sscanf(string(kept[at:]), "learned %d s\n", &sec); err != nil || sec < 0 || sec > 1e9 {
+	if _, err := fmt.Sscanf(string(kept), "learned %d s\n", &sec); err != nil || sec < 0 || sec > 1e9 {
 		return fmt.Errorf("%w: its end is not \"learned … s\"", ErrKept)
 	}
-	b := NewBackground(w.back.cols, w.back.rows)
-	if err := b.restore(kept[:at]); err != nil {
-		return err
-	}
-	w.back, w.learned = b, time.Duration(sec)*time.Second
+	w.back, w.learned = back, time.Duration(sec)*time.Second
 	return nil
 }
 
 // Forget begins anew: the camera was moved.
 func (w *Watch) Forget() {
-	w.back = NewBackground(w.back.cols, w.back.rows)
+	for v, b := range w.back {
+		w.back[v] = NewBackground(b.cols, b.rows)
+	}
 	w.learned, w.tracks, w.grey = 0, nil, nil
 	w.peak = [classes]peaks{}
 }

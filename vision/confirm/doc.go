@@ -9,6 +9,11 @@
 // evening sun that is always there does not count; what rises above it does.
 // (Persistence alone is no evidence: what is always there persists best.)
 //
+// A frame may come with a closer look ([Frame.Close]): a part of it that the model saw as
+// if it were all of the picture. Closer looks have a background of their own, and where a
+// track is too small for the whole picture, only the frames that looked there closely
+// count for or against it.
+//
 // Cells that are new hang together in regions, regions that overlap from frame to
 // frame make a track, and a track is confirmed when it was there in K of the last
 // N frames, over a minimum time, in one place, and alive: flames flicker and
@@ -30,5 +35,5 @@
 // in its first days is learned all the same: the other senses of the shed are
 // there for that.
 //
-// A Watch is for one goroutine. It allocates only when a track begins.
+// A Watch is for one goroutine. It allocates only while something rises.
 package confirm

@@ -100,6 +100,24 @@ func (d *Detector) See(img *Image) (vision.Sight, error) {
 	return d.settings.Judge(outputs), nil
 }
 
+// SeePart judges a part of an image as if it were all of it: the grid and the boxes
+// are in parts of the part.
+func (d *Detector) SeePart(img *Image, part vision.Rect) (vision.Sight, error) {
+	width, height := img.Size()
+	if width < 1 || height < 1 {
+		return vision.Sight{}, errors.New("empty image")
+	}
+	if part.X < 0 || part.Y < 0 || part.X+part.W > 1+1e-9 || part.Y+part.H > 1+1e-9 || part.W*float64(width) < 1 || part.H*float64(height) < 1 {
+		return vision.Sight{}, fmt.Errorf("part %+v of an image of %d x %d pixels", part, width, height)
+	}
+	o, err := d.tile(img, part, width, height)
+	if err != nil {
+		return vision.Sight{}, err
+	}
+	o.Rect = vision.Whole()
+	return d.settings.Judge([]vision.Output{o}), nil
+}
+
 func (d *Detector) tile(img *Image, tile vision.Rect, width, height int) (vision.Output, error) {
 	at := image.Rect(
 		int(math.Round(tile.X*float64(width))), int(math.Round(tile.Y*float64(height))),

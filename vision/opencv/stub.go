@@ -55,6 +55,9 @@ func (*Detector) Close() error { return nil }
 // See returns [ErrNotBuilt].
 func (*Detector) See(*Image) (vision.Sight, error) { return vision.Sight{}, ErrNotBuilt }
 
+// SeePart returns [ErrNotBuilt].
+func (*Detector) SeePart(*Image, vision.Rect) (vision.Sight, error) { return vision.Sight{}, ErrNotBuilt }
+
 // Video cannot be opened without OpenCV.
 type Video struct{}
 

@@ -41,6 +41,18 @@ func newNoise(seed uint64) *noise {
 	return &n
 }
 
+// newSpecks returns a tile of sensor noise: each pixel for itself, and somewhat of what
+// a video codec leaves, eight pixels wide and high.
+func newSpecks(seed uint64) *noise {
+	const pixel, block = 0.05, 0.006
+	var n noise
+	for i := range n {
+		x, y := uint64(i%noiseSize), uint64(i/noiseSize)
+		n[i] = pixel*float32(hash(seed, 6, x, y)-0.5) + block*float32(hash(seed, 7, x/8, y/8)-0.5)
+	}
+	return &n
+}
+
 // at samples the tile; one unit is the whole tile.
 func (n *noise) at(x, y float32) float32 {
 	x, y = x*noiseSize, y*noiseSize

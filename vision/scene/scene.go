@@ -21,6 +21,7 @@ type Scene struct {
 	w, h   int
 	clouds *noise // for flame, smoke and steam
 	grain  *noise // for surfaces
+	specks *noise // of the sensor, in light
 	shed   [2]*canvas
 	out    *canvas
 	lamps  []spot
@@ -67,7 +68,7 @@ func New(opts Options) (*Scene, error) {
 		return nil, fmt.Errorf("scene: %w", err)
 	}
 	s := &Scene{
-		opts: opts, w: opts.Width, h: opts.Height, clouds: newNoise(opts.Seed*2 + 1), grain: newNoise(opts.Seed*2 + 2),
+		opts: opts, w: opts.Width, h: opts.Height, clouds: newNoise(opts.Seed*2 + 1), grain: newNoise(opts.Seed*2 + 2), specks: newSpecks(opts.Seed),
 		out: newCanvas(opts.Width, opts.Height),
 	}
 	r := rand.New(rand.NewPCG(opts.Seed, 2))
@@ -372,8 +373,8 @@ func (s *Scene) develop(t time.Duration, dst *image.RGBA, c tone) {
 			r, g, b := s.out.pix[i], s.out.pix[i+1], s.out.pix[i+2]
 			u := float32(x)/float32(s.w) - 0.5
 			lens := c.gain * (1 - 0.45*(u*u+v*v))
-			// A cheap sensor: the same tile of grain, thrown anew each frame.
-			speck := (s.grain[(y*7+ny)&(noiseSize-1)*noiseSize+(x*5+nx)&(noiseSize-1)] - 0.5) * 0.05
+			// A cheap sensor: the same tile of specks, thrown anew each frame.
+			speck := s.specks[(y+ny)&(noiseSize-1)*noiseSize+(x+nx)&(noiseSize-1)]
 			if c.infrared {
 				l := 0.5*r + 0.35*g + 0.15*b
 				r, g, b = l, l, l

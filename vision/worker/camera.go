@@ -21,7 +21,7 @@ import (
 type camera struct {
 	Camera
 	every   time.Duration
-	watch   *confirm.Watch
+	judge   *Judge
 	check   *health.Check
 	path    string // of the background
 	arrived chan struct{}
@@ -37,7 +37,6 @@ type camera struct {
 	next      time.Time // due
 	looked    time.Time // when it last had its turn
 	grey      [health.Size]uint8
-	gate      Gate
 	fault     health.Fault
 	wasMoved  bool
 	ring      *evidence.Ring
@@ -68,10 +67,8 @@ type incident struct {
 }
 
 func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
-	s := w.opts.Settings.Confirm
-	s.Learn = cfg.Learn
 	cols, rows := w.opts.Grid()
-	watch, err := confirm.New(s, confirm.Regions{Include: cfg.Include, Exclude: cfg.Exclude}, cols, rows)
+	judge, err := NewJudge(w.opts.Detector, &w.opts.Settings, cfg.Learn, confirm.Regions{Include: cfg.Include, Exclude: cfg.Exclude}, cols, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +78,7 @@ func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
 	}
 	now := time.Now()
 	c := &camera{
-		Camera: *cfg, every: time.Duration(float64(time.Second) / cfg.FPS), watch: watch, check: check,
+		Camera: *cfg, every: time.Duration(float64(time.Second) / cfg.FPS), judge: judge, check: check,
 		path: filepath.Join(w.opts.Config.StateDir, cfg.Name+".background"), seen: now, next: now,
 		ring:      evidence.NewRing(w.opts.Settings.Before, 24<<20),
 		incidents: make(map[uint64]*incident), stat: stat{since: now},
@@ -96,7 +93,7 @@ func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
 		return c, nil
 	}
 	if err == nil {
-		err = watch.Restore(kept)
+		err = judge.Watch.Restore(kept)
 	}
 	if err != nil {
 		aside := c.path + ".corrupt-" + now.UTC().Format("20060102T150405")
@@ -111,7 +108,7 @@ func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
 // save writes the background, whole or not at all.
 func (c *camera) save() error {
 	tmp := c.path + ".part"
-	if err := os.WriteFile(tmp, c.watch.Save(), 0o600); err != nil {
+	if err := os.WriteFile(tmp, c.judge.Watch.Save(), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(tmp, c.path)
@@ -258,29 +255,21 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 	if moved := c.fault == health.Moved; moved != c.wasMoved {
 		if c.wasMoved = moved; moved {
 			w.opts.Log.Warn("camera was moved, it learns anew", "camera", c.Name)
-			c.watch.Forget()
+			c.judge.Watch.Forget()
 		}
 	}
 	c.stat.frames++
-	var sights []confirm.Sight
-	if c.gate.Worthwhile(&c.grey, at, c.watch.Tracking(), w.opts.Settings.Idle) {
-		began := time.Now()
-		sight, err := w.opts.Detector.See(p)
-		if err != nil {
-			return fmt.Errorf("camera %s: %w", c.Name, err)
-		}
+	began := time.Now()
+	v, err := c.judge.Next(p, &c.grey, at)
+	if err != nil {
+		return fmt.Errorf("camera %s: %w", c.Name, err)
+	}
+	if v.Judged {
 		c.stat.cost++
 		c.stat.spent += time.Since(began)
-		c.stat.peak.Flame, c.stat.peak.Smoke = max(c.stat.peak.Flame, sight.Flame), max(c.stat.peak.Smoke, sight.Smoke)
-		sights, err = c.watch.Next(&confirm.Frame{At: at, Scores: sight.Scores, Heat: sight.Heat, Grey: c.grey[:], GreyW: health.Width, GreyH: health.Height})
-		if err != nil {
-			return fmt.Errorf("camera %s: %w", c.Name, err)
-		}
-		c.gate.Judged(&c.grey, at)
-	} else {
-		c.watch.Calm(at)
+		c.stat.peak.Flame, c.stat.peak.Smoke = max(c.stat.peak.Flame, v.Scores.Flame), max(c.stat.peak.Smoke, v.Scores.Smoke)
 	}
-	return w.tell(c, p, sights, at)
+	return w.tell(c, p, v.Sights, at)
 }
 
 // say writes the camera's health.
@@ -299,9 +288,9 @@ func (w *Worker) say(c *camera, now time.Time) error {
 	c.mu.Unlock()
 	h := &report.Health{
 		Camera: c.Name, FrameAgeMS: max(age.Milliseconds(), 0), FPS: s.fps, Fault: string(c.fault), Error: trouble,
-		Flame: s.peak.Flame, Smoke: s.peak.Smoke, JudgeMS: s.judgeMS, Shadow: c.watch.Shadow(), LearnedS: int64(c.watch.Learned().Seconds()),
+		Flame: s.peak.Flame, Smoke: s.peak.Smoke, JudgeMS: s.judgeMS, Shadow: c.judge.Watch.Shadow(), LearnedS: int64(c.judge.Watch.Learned().Seconds()),
 	}
-	if p, ok := c.watch.Proposal(); ok {
+	if p, ok := c.judge.Watch.Proposal(); ok {
 		h.Proposal = &p
 	}
 	s.peak = vision.Scores{}

@@ -7,10 +7,12 @@
 // happened seconds ago. One goroutine judges: of the cameras that are due it takes
 // the one that has waited longest, so that several share one processor fairly. A
 // frame is looked at for the camera's health (vision/health), and goes to the model
-// when the picture has changed, when something is being followed, and at least every
-// [Settings.Idle]: a quiet shed costs little. What the model sees is confirmed over
-// time (vision/confirm), told on standard output (vision/report), and kept
-// (vision/evidence).
+// when something in it stands out from what the picture usually is, when something is
+// being followed, and at least every [Settings.Idle]: a quiet shed costs little. The
+// model sees the whole picture, and then a part of it as if that were all ([Gaze]): a
+// flame that begins is a hundredth of a wide picture, and nothing at the model's few
+// pixels. What it sees is confirmed over time (vision/confirm), told on standard output
+// (vision/report), and kept (vision/evidence). [Judge] is that way without the camera.
 //
 // Where frames come from and what judges them are interfaces: [Source], [Picture],
 // [Detector]. The program gives them OpenCV.

@@ -25,6 +25,7 @@ var ErrWedged = errors.New("a camera's library does not return")
 
 // Picture is one decoded frame. Whoever has it last closes it.
 type Picture interface {
+	Size() (width, height int) // in pixels
 	// Grey fills dst with a grey copy of width x height pixels, averaged.
 	Grey(dst []uint8, width, height int) error
 	// JPEG encodes the picture.
@@ -45,7 +46,8 @@ type Source interface {
 
 // Detector judges pictures. Its methods are called by one goroutine.
 type Detector interface {
-	See(p Picture) (vision.Sight, error)
+	// See judges a part of a picture as if it were all of it.
+	See(p Picture, part vision.Rect) (vision.Sight, error)
 }
 
 // Settings are the same for all cameras.

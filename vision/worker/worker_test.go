@@ -119,6 +119,7 @@ type picture struct {
 	camera string
 	burns  bool
 	n      int
+	width  int // 0: too small for a closer look
 }
 
 func flame() vision.Rect { return vision.Rect{X: 0.5, Y: 0.5, W: 0.125, H: 0.125} }
@@ -138,6 +139,8 @@ func (p *picture) Grey(dst []uint8, width, height int) error {
 	}
 	return nil
 }
+
+func (p *picture) Size() (width, height int) { return p.width, p.width * 9 / 16 }
 
 func (p *picture) JPEG(int) ([]byte, error) {
 	img := image.NewGray(image.Rect(0, 0, 32, 32))
@@ -161,7 +164,7 @@ func (p *picture) Close() error {
 }
 
 // See sees the flame where it is, and takes a tenth of a second.
-func (s *stage) See(p worker.Picture) (vision.Sight, error) {
+func (s *stage) See(p worker.Picture, _ vision.Rect) (vision.Sight, error) {
 	time.Sleep(20 * time.Millisecond)
 	pic, ok := p.(*picture)
 	if !ok {

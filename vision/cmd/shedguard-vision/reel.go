@@ -19,9 +19,9 @@ import (
 
 const (
 	reelFPS = 5
-	// The model sees 256 x 256 pixels: larger pictures would cost time to draw
-	// and be made smaller again.
-	reelWidth, reelHeight = 320, 180
+	// The closer look shows a quarter of it: more pixels would cost time to draw and
+	// be made fewer again.
+	reelWidth, reelHeight = 640, 360
 	// shedTime is how long a shed of the negative reel is watched at most before
 	// another one is drawn.
 	shedTime = 40 * time.Minute
@@ -85,10 +85,8 @@ type reelLine struct {
 // theatre shows frames to the same gate and the same confirmation as a camera's
 // frames pass, on a clock of its own, and grades by time as the gateway does.
 type theatre struct {
-	detector *opencv.Detector
 	settings worker.Settings
-	watch    *confirm.Watch
-	gate     worker.Gate
+	judge    *worker.Judge
 	grey     [health.Size]uint8
 	start    time.Time
 	line     clipLine
@@ -100,15 +98,14 @@ type theatre struct {
 
 func newTheatre(d *opencv.Detector, m vision.Settings, name string, learn time.Duration) (*theatre, error) {
 	s := worker.DefaultSettings(confirm.Shipped(m))
-	s.Confirm.Learn = learn
 	cols, rows := m.Grid()
-	watch, err := confirm.New(s.Confirm, confirm.Regions{}, cols, rows)
+	j, err := worker.NewJudge(judge{d}, &s, learn, confirm.Regions{}, cols, rows)
 	if err != nil {
 		return nil, err
 	}
 	never := vision.Number(math.NaN())
 	return &theatre{
-		detector: d, settings: s, watch: watch, start: time.Date(2026, 1, 1, 20, 0, 0, 0, time.UTC), told: make(map[uint64]bool), began: learn,
+		settings: s, judge: j, start: time.Date(2026, 1, 1, 20, 0, 0, 0, time.UTC), told: make(map[uint64]bool), began: learn,
 		line: clipLine{
 			Kind: "clip", Name: name, DrawnS: never, SeenS: never, FirstPreAlarmS: never, FirstAlarmS: never,
 			FlamePreAlarmS: never, FlameAlarmS: never, LookedOnS: seconds(learn), Told: []toldLine{},
@@ -128,27 +125,17 @@ func (h *theatre) show(img *opencv.Image, t time.Duration) error {
 		h.line.Frames++
 		h.line.Seconds = seconds(t - h.began)
 	}
-	if !h.gate.Worthwhile(&h.grey, at, h.watch.Tracking(), h.settings.Idle) {
-		h.watch.Calm(at)
-		h.grade(nil, t)
-		return nil
-	}
-	sight, err := h.detector.See(img)
+	v, err := h.judge.Next(frame{img}, &h.grey, at)
 	if err != nil {
 		return err
 	}
-	h.gate.Judged(&h.grey, at)
-	if t >= h.began {
+	if v.Judged && t >= h.began {
 		h.line.Judged++
 	}
-	if !math.IsNaN(float64(h.line.DrawnS)) && math.IsNaN(float64(h.line.SeenS)) && sight.Flame >= h.settings.Confirm.Picture.Flame {
+	if !math.IsNaN(float64(h.line.DrawnS)) && math.IsNaN(float64(h.line.SeenS)) && v.Scores.Flame >= h.settings.Confirm.Picture.Flame {
 		h.line.SeenS = seconds(t)
 	}
-	sights, err := h.watch.Next(&confirm.Frame{At: at, Scores: sight.Scores, Heat: sight.Heat, Grey: h.grey[:], GreyW: health.Width, GreyH: health.Height})
-	if err != nil {
-		return err
-	}
-	h.grade(sights, t)
+	h.grade(v.Sights, t)
 	return nil
 }
 

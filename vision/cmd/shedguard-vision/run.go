@@ -95,12 +95,16 @@ func newID() string {
 type judge struct{ *opencv.Detector }
 
 // See implements worker.Detector.
-func (j judge) See(p worker.Picture) (vision.Sight, error) {
+func (j judge) See(p worker.Picture, part vision.Rect) (vision.Sight, error) {
 	f, ok := p.(frame)
-	if !ok {
+	switch {
+	case !ok:
 		return vision.Sight{}, fmt.Errorf("a picture of %T", p)
+	case part == vision.Whole():
+		return j.Detector.See(f.Image)
+	default:
+		return j.SeePart(f.Image, part)
 	}
-	return j.Detector.See(f.Image)
 }
 
 // frame is a picture of OpenCV's.
