@@ -26,14 +26,17 @@ type Settings struct {
 	Margin float64
 	// K of the last N frames must show a region before it is confirmed.
 	K, N int
-	// Span is how long it must have been there at least.
-	Span time.Duration
+	// Span is how long it must have been there at least, by class.
+	Span [classes]time.Duration
 	// Alive is how much the region must change from frame to frame, in
 	// multiples of how much the picture changes everywhere, by class.
 	Alive [classes]float64
 	// Still is how far the middle of a region may move within Span, in parts of
 	// its own width, by class.
 	Still [classes]float64
+	// Novel is how much a region must differ from all that it looked like before, in
+	// parts of how much it does on average, by class; 0: that is not asked.
+	Novel [classes]float64
 	// Hold is how long a confirmed sight goes on without being seen.
 	Hold time.Duration
 	// Learn is how long a new watch only looks on.
@@ -59,11 +62,12 @@ func (s *Settings) Validate() error {
 		number("cells."+c.String()+".grow", s.Cells[c].Grow, 0.001, s.Cells[c].Seed)
 		number("alive."+c.String(), s.Alive[c], 0, 20)
 		number("still."+c.String(), s.Still[c], 0.05, 10)
+		span("span."+c.String(), s.Span[c], 200*time.Millisecond, 30*time.Second)
+		number("novel."+c.String(), s.Novel[c], 0, 0.9)
 	}
 	number("margin", s.Margin, 0, 10)
 	number("n", float64(s.N), 2, maxOf)
 	number("k", float64(s.K), 2, float64(s.N))
-	span("span", s.Span, 200*time.Millisecond, 30*time.Second)
 	span("hold", s.Hold, 200*time.Millisecond, time.Minute)
 	span("learn", s.Learn, 0, 30*24*time.Hour)
 	return errors.Join(errs...)
@@ -120,7 +124,7 @@ type Watch struct {
 	greyW    int
 	greyH    int
 	change   []float32 // by grey pixel
-	noise    float64   // median change of the picture
+	noise    float64   // median change of the picture where nothing is to be seen
 	peak     [classes]peaks
 }
 
@@ -140,6 +144,7 @@ type track struct {
 	places    []place // of the frames within Span that show it
 	confirmed bool
 	area      float64 // when it was confirmed
+	past      past
 }
 
 type place struct {
@@ -269,16 +274,25 @@ func (w *Watch) follow(f *Frame, c vision.Class, hour int) {
 			t.hits <<= 1
 		}
 		t.small = !w.isLarge(b.Rect)
-		t.take(b, grid, w.stir(b.Rect), f.At, s.Span)
+		t.take(b, grid, w.stir(b.Rect), f.At, s.Span[c])
+		if w.noise >= 0 && s.Novel[c] > 0 && (t.n == 1 || b.Area() > 2*t.past.place.Area()) {
+			t.past.begin(b.Rect, w.greyW, w.greyH)
+		}
 	}
 	w.tracks = slices.DeleteFunc(w.tracks, func(t *track) bool {
 		if t.class != c {
 			return false
 		}
 		t.due = false
+		if t.confirmed && t.past.n >= pastFrames/2 && t.past.repeats(s.Novel[c]/2) {
+			t.confirmed = false // it has begun to repeat itself
+		}
 		return f.At.Sub(t.last) > s.Hold || !t.confirmed && t.hits&(1<<s.N-1) == 0
 	})
 	for _, t := range w.tracks {
+		if t.class == c && t.past.pixels > 0 && w.noise >= 0 {
+			t.past.take(w.grey)
+		}
 		if t.class == c && !t.confirmed && w.convincing(t) {
 			t.confirmed, t.area = true, max(t.box.Area(), cw*ch)
 		}
@@ -363,8 +377,8 @@ func middle(b *vision.Box, grid *vision.Heat) (x, y float64) {
 // convincing reports whether a track is worth a sight.
 func (w *Watch) convincing(t *track) bool {
 	s := &w.settings
-	return t.last.Equal(w.last) && ones(t.hits&(1<<s.N-1)) >= s.K && t.last.Sub(t.first) >= s.Span &&
-		(w.noise < 0 || t.alive >= s.Alive[t.class]) && t.moved() <= s.Still[t.class]
+	return t.last.Equal(w.last) && ones(t.hits&(1<<s.N-1)) >= s.K && t.last.Sub(t.first) >= s.Span[t.class] &&
+		(w.noise < 0 || t.alive >= s.Alive[t.class]) && !t.past.repeats(s.Novel[t.class]) && t.moved() <= s.Still[t.class]
 }
 
 // moved is how far the middle of a track went over its places, in parts of its
@@ -433,7 +447,8 @@ func (w *Watch) learn(f *Frame, hour int) {
 	w.back[viewClose].learn(hour, &w.closer.heat, &w.busy, w.closer.since)
 }
 
-// move measures how the picture changed since the frame before.
+// move measures how the picture changed since the frame before, and how much of that
+// is its usual restlessness.
 func (w *Watch) move(f *Frame) {
 	n := f.GreyW * f.GreyH
 	if n == 0 || len(f.Grey) != n {
@@ -447,20 +462,40 @@ func (w *Watch) move(f *Frame) {
 		return
 	}
 	var counts [256]int
+	rest := 0
 	for i, v := range f.Grey {
 		d := int(v) - int(w.grey[i])
 		d = max(d, -d)
 		w.change[i] = float32(d)
-		counts[d]++
+		if !w.hot(f, i) {
+			counts[d]++
+			rest++
+		}
 	}
 	copy(w.grey, f.Grey)
+	w.noise = 0
+	if 10*rest < n { // fire all over it: nothing is left to compare with
+		return
+	}
 	sum := 0
 	for d, k := range counts {
-		if sum += k; 2*sum >= n {
+		if sum += k; 2*sum >= rest {
 			w.noise = float64(d)
 			return
 		}
 	}
+}
+
+// hot reports whether a grey pixel lies in a cell that may show flame or smoke: such a
+// one tells nothing of how restless the picture is without them.
+func (w *Watch) hot(f *Frame, i int) bool {
+	cell := i/f.GreyW*f.Heat.Rows/f.GreyH*f.Heat.Cols + i%f.GreyW*f.Heat.Cols/f.GreyW
+	for _, c := range vision.Classes() {
+		if float64(f.Heat.Cells[c][cell]) >= w.settings.Cells[c].Grow {
+			return true
+		}
+	}
+	return false
 }
 
 // stir is how much the picture changed in a part of it, in multiples of how much
@@ -469,11 +504,11 @@ func (w *Watch) stir(r vision.Rect) float64 {
 	if w.noise < 0 || w.greyW == 0 {
 		return 0
 	}
-	x0, x1 := int(r.X*float64(w.greyW)), min(w.greyW, int(math.Ceil((r.X+r.W)*float64(w.greyW))))
-	y0, y1 := int(r.Y*float64(w.greyH)), min(w.greyH, int(math.Ceil((r.Y+r.H)*float64(w.greyH))))
+	x0, x1 := span(r.X, r.W, w.greyW)
+	y0, y1 := span(r.Y, r.H, w.greyH)
 	sum, n := 0.0, 0
-	for y := max(0, y0); y < y1; y++ {
-		for x := max(0, x0); x < x1; x++ {
+	for y := y0; y < y1; y++ {
+		for x := x0; x < x1; x++ {
 			sum += float64(w.change[y*w.greyW+x])
 			n++
 		}

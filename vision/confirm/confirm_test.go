@@ -26,7 +26,7 @@ func settings() confirm.Settings {
 	rule := vision.BoxRule{Seed: 0.5, Grow: 0.3, MinCells: 1}
 	return confirm.Settings{
 		Picture: vision.Scores{Flame: 0.5, Smoke: 0.5}, Cells: [2]vision.BoxRule{rule, rule}, Margin: 1.5,
-		K: 6, N: 10, Span: 1600 * time.Millisecond, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
+		K: 6, N: 10, Span: [2]time.Duration{1600 * time.Millisecond, 1600 * time.Millisecond}, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
 	}
 }
 
@@ -134,6 +134,20 @@ func TestAFlameIsConfirmedWithinSeconds(t *testing.T) {
 	}
 	if sights, _ := s.play(2 * time.Second); len(sights) != 0 {
 		t.Error("still there")
+	}
+}
+
+// A fire that fills the picture makes all of it restless.
+func TestAFireThatFillsThePicture(t *testing.T) {
+	for name, box := range map[string]vision.Rect{"most of it": {X: 0.1, Y: 0.1, W: 0.8, H: 0.85}, "all of it": {W: 1, H: 1}} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t, settings())
+			s.play(20 * time.Second)
+			s.acts = []act{{class: vision.Flame, score: 0.9, box: box, flicker: 60}}
+			if sights, first := s.play(5 * time.Second); len(sights) != 1 || first > 2*time.Second {
+				t.Errorf("%d sights, the first after %s", len(sights), first)
+			}
+		})
 	}
 }
 

@@ -14,12 +14,13 @@
 // track is too small for the whole picture, only the frames that looked there closely
 // count for or against it.
 //
-// Cells that are new hang together in regions, regions that overlap from frame to
-// frame make a track, and a track is confirmed when it was there in K of the last
-// N frames, over a minimum time, in one place, and alive: flames flicker and
-// smoke drifts, painted walls and lamps do neither. A light that passes moves on,
-// and a coat walks away. A confirmed track is a [Sight] until it has not been
-// seen for a while.
+// Cells that are new hang together in regions, regions that overlap from frame to frame
+// make a track, and a track is confirmed when it was there in K of the last N frames,
+// over a minimum time, in one place, and alive: flames flicker and smoke drifts, painted
+// walls and lamps do neither. A light that passes moves on, and a coat walks away. A
+// flame never looks the same twice: a sign that blinks or whose letters run, however
+// new, does, and is no sight, or no longer. A confirmed track is a [Sight] until it has
+// not been seen for a while.
 //
 // In its first days a watch only looks on ([Settings.Learn]): its sights are
 // marked as a shadow, and it learns. [Watch.Proposal] tells which threshold the

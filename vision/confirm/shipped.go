@@ -27,8 +27,9 @@ func Shipped(m vision.Settings) Settings {
 		Margin:  1.5,
 		K:       6,
 		N:       9,
-		Span:    1800 * time.Millisecond,
+		Span:    [classes]time.Duration{vision.Flame: 1800 * time.Millisecond, vision.Smoke: 4 * time.Second},
 		Alive:   [classes]float64{vision.Flame: 1.5, vision.Smoke: 1.05},
+		Novel:   [classes]float64{vision.Flame: 0.25},
 		Still:   [classes]float64{vision.Flame: 0.35, vision.Smoke: 0.6},
 		Hold:    3 * time.Second,
 	}

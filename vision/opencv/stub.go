@@ -56,7 +56,9 @@ func (*Detector) Close() error { return nil }
 func (*Detector) See(*Image) (vision.Sight, error) { return vision.Sight{}, ErrNotBuilt }
 
 // SeePart returns [ErrNotBuilt].
-func (*Detector) SeePart(*Image, vision.Rect) (vision.Sight, error) { return vision.Sight{}, ErrNotBuilt }
+func (*Detector) SeePart(*Image, vision.Rect) (vision.Sight, error) {
+	return vision.Sight{}, ErrNotBuilt
+}
 
 // Video cannot be opened without OpenCV.
 type Video struct{}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/shedguard/shedguard/vision"
 	"github.com/shedguard/shedguard/vision/confirm"
-	"github.com/shedguard/shedguard/vision/health"
 	"github.com/shedguard/shedguard/vision/worker"
 )
 
@@ -62,7 +61,7 @@ func TestAJudgeFindsASmallFlame(t *testing.T) {
 					flicker.H *= 0.5 + 0.5*w.rand.Float64()
 					w.spots = []vision.Rect{flicker}
 				}
-				grey := [health.Size]uint8(*w.grey())
+				grey := *w.grey()
 				v, err := j.Next(p, &grey, now)
 				if err != nil {
 					t.Fatal(err)

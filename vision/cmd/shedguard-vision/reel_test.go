@@ -11,12 +11,11 @@ import (
 	"github.com/shedguard/shedguard/vision/confirm"
 )
 
-// Three minutes in which nothing burns, and fires. How often nothing is taken for
-// fire is what make evaluate measures over hours (docs/VISION.md); what holds here
-// is that every fire is told of, and how soon once the model sees it.
+// Three minutes in which nothing burns, and fires: a cut of the two hours of make reel,
+// held to the same bars. The command fails where one is missed.
 func TestReel(t *testing.T) {
 	needsOpenCV(t)
-	_, out, errs := program(t, "evaluate", "--reel", "3m", "--json")
+	code, out, errs := program(t, "evaluate", "--reel", "3m", "--json")
 	all := strings.Split(strings.TrimSpace(out), "\n")
 	burning, quiet := 0, 0
 	for _, line := range all[:len(all)-1] {
@@ -24,18 +23,15 @@ func TestReel(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &c); err != nil {
 			t.Fatal(err)
 		}
-		if !c.Burns {
-			quiet++
-			if c.Frames < 890 || c.LookedOnS != 90 {
-				t.Errorf("%s: %d frames after %.0f s of looking on", c.Name, c.Frames, float64(c.LookedOnS))
-			}
-			t.Logf("%s: %d pre-alarms, %d alarms", c.Name, c.PreAlarms, c.Alarms)
+		if c.Burns {
+			burning++
+			t.Logf("%s: flame seen after %s s, told after %s and %s s", c.Name, tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
 			continue
 		}
-		burning++
-		t.Logf("%s: flame seen after %s s, told after %s and %s s", c.Name, tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
-		if !(c.FirstPreAlarmS-c.SeenS <= 3) || !(c.FirstAlarmS-c.SeenS <= 10) || c.FirstPreAlarmS < 30 {
-			t.Errorf("%s: told at %v and %v s of a flame seen at %v s and drawn at %v s", c.Name, c.FirstPreAlarmS, c.FirstAlarmS, c.SeenS, c.DrawnS)
+		quiet++
+		t.Logf("%s: %d pre-alarms, %d alarms, %d of %d frames judged: %+v", c.Name, c.PreAlarms, c.Alarms, c.Judged, c.Frames, c.Told)
+		if c.Frames < 890 || c.LookedOnS != 90 {
+			t.Errorf("%s: %d frames after %.0f s of looking on", c.Name, c.Frames, float64(c.LookedOnS))
 		}
 	}
 	if quiet != 1 || burning != 3 {
@@ -46,7 +42,10 @@ func TestReel(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Reel == nil || s.Reel.Burning != 3 || math.Abs(float64(s.Reel.Hours)-0.05) > 0.001 {
-		t.Errorf("summary %+v", s.Reel)
+		t.Fatalf("summary %+v", s.Reel)
+	}
+	if code != exitDone || s.Reel.InTime != 3 || s.Reel.Alarms != 0 || s.Reel.PreAlarms > 1 {
+		t.Errorf("exit code %d, %+v: %s", code, *s.Reel, errs)
 	}
 }
 
