@@ -21,6 +21,7 @@ import (
 	"github.com/shedguard/shedguard/gateway/alarm"
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/spool"
+	"github.com/shedguard/shedguard/gateway/status"
 	"github.com/shedguard/shedguard/gateway/watch"
 	"github.com/shedguard/shedguard/vision"
 	"github.com/shedguard/shedguard/vision/report"
@@ -376,6 +377,17 @@ func (e *eyes) snapshot(c *shedguard.Command) (any, error) {
 		return nil, err
 	}
 	return map[string]string{"evidence_id": c.ID, "camera": args.Camera}, nil
+}
+
+// metrics are those of the eyes; none where there are no cameras.
+func (e *eyes) metrics() []status.Metric {
+	if e == nil || e.worker == nil {
+		return nil
+	}
+	return []status.Metric{{
+		Name: "camera_lines_missed_total", Counter: true, Value: func() float64 { return float64(e.missed.Load()) },
+		Help: "Lines of the camera worker that were lost while their queue was full.",
+	}}
 }
 
 // points is the telemetry of the cameras.

@@ -3,6 +3,8 @@ package app_test
 import (
 	"context"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard"
+	"github.com/shedguard/shedguard/gateway/app"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/guard"
 	"github.com/shedguard/shedguard/gateway/sim"
@@ -184,6 +187,17 @@ func TestCameraAndHeat(t *testing.T) {
 	})
 }
 
+// TestLinesThatFindNoRoomAreCounted: the worker is not held up, and it is told.
+func TestLinesThatFindNoRoomAreCounted(t *testing.T) {
+	t.Parallel()
+	for lines, want := range map[int]float64{4: 0, 5: 1, 11: 7} {
+		m := app.Unheard(4, lines)
+		if len(m) != 1 || m[0].Name != "camera_lines_missed_total" || !m[0].Counter || m[0].Value() != want {
+			t.Errorf("%d lines, room for 4: %+v, want %g missed", lines, m, want)
+		}
+	}
+}
+
 // TestAWorkerThatCannotBeStarted: the shed is protected, and the camera is lost.
 func TestAWorkerThatCannotBeStarted(t *testing.T) {
 	t.Parallel()
@@ -194,4 +208,12 @@ func TestAWorkerThatCannotBeStarted(t *testing.T) {
 	b.await(t, 60*time.Second, "camera_lost, outlets fed", func(s *shedguard.ShedState) bool {
 		return alarmed(shedguard.CauseCameraLost)(s) && s.Outlets[0].Closed
 	})
+	res, err := http.Get("http://" + b.StatusAddr() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(text), "\ngateway_camera_lines_missed_total 0\n") {
+		t.Errorf("/metrics without the lines of the camera worker that were missed: %v", err)
+	}
 }

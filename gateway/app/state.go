@@ -145,6 +145,7 @@ func (a *App) metrics() []status.Metric {
 			gauge("feeder_shed_outlets", "Outlets that were switched off because the feeder carried too much.", func() float64 { v, _ := a.guard.Feeder(); return float64(v.Shed) }),
 		)
 	}
+	m = append(m, a.eyes.metrics()...)
 	for name := range a.guard.Lines() {
 		labels := map[string]string{"bus": name}
 		m = append(m,
