@@ -126,5 +126,5 @@ func FuzzRead(f *testing.F) {
 func ExampleWriter() {
 	w := report.NewWriter(os.Stdout)
 	_ = w.Write(report.Line{Health: &report.Health{Camera: "c1", FrameAgeMS: 180, FPS: 5}})
-	// Output: {"type":"health","camera":"c1","frame_age_ms":180,"fps":5,"fault":"","error":"","flame":0,"smoke":0,"judge_ms":0,"shadow":false,"learned_s":0}
+	// Output: {"type":"health","camera":"c1","frame_age_ms":180,"fps":5,"fault":"","error":"","flame":0,"smoke":0,"judge_ms":0,"shadow":false,"learned_s":0,"frames":0,"judged":0}
 }

@@ -51,6 +51,8 @@ type stat struct {
 	spent        time.Duration
 	peak         vision.Scores
 	fps, judgeMS float64
+	looked       int64 // frames since the start
+	judged       int64 // of them, by the model
 }
 
 // incident is a sight and the evidence about it.
@@ -76,7 +78,7 @@ func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := w.opts.Now()
 	c := &camera{
 		Camera: *cfg, every: time.Duration(float64(time.Second) / cfg.FPS), judge: judge, check: check,
 		path: filepath.Join(w.opts.Config.StateDir, cfg.Name+".background"), seen: now, next: now,
@@ -162,7 +164,7 @@ func (w *Worker) stream(ctx context.Context, c *camera) (got bool, err error) {
 		if err != nil {
 			return got, err
 		}
-		if c.put(p, time.Now()) {
+		if c.put(p, w.opts.Now()) {
 			w.opts.Log.Info("camera gives frames", "camera", c.Name, "url", Redact(c.URL))
 		}
 		got = true
@@ -259,6 +261,7 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 		}
 	}
 	c.stat.frames++
+	c.stat.looked++
 	began := time.Now()
 	v, err := c.judge.Next(p, &c.grey, at)
 	if err != nil {
@@ -266,6 +269,7 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 	}
 	if v.Judged {
 		c.stat.cost++
+		c.stat.judged++
 		c.stat.spent += time.Since(began)
 		c.stat.peak.Flame, c.stat.peak.Smoke = max(c.stat.peak.Flame, v.Scores.Flame), max(c.stat.peak.Smoke, v.Scores.Smoke)
 	}
@@ -289,6 +293,7 @@ func (w *Worker) say(c *camera, now time.Time) error {
 	h := &report.Health{
 		Camera: c.Name, FrameAgeMS: max(age.Milliseconds(), 0), FPS: s.fps, Fault: string(c.fault), Error: trouble,
 		Flame: s.peak.Flame, Smoke: s.peak.Smoke, JudgeMS: s.judgeMS, Shadow: c.judge.Watch.Shadow(), LearnedS: int64(c.judge.Watch.Learned().Seconds()),
+		Frames: s.looked, Judged: s.judged,
 	}
 	if p, ok := c.judge.Watch.Proposal(); ok {
 		h.Proposal = &p

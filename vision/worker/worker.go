@@ -23,7 +23,11 @@ import (
 // anew.
 var ErrWedged = errors.New("a camera's library does not return")
 
-// Picture is one decoded frame. Whoever has it last closes it.
+// ErrDamaged comes from a Picture or a Detector for a picture that is none: the frame
+// is left away.
+var ErrDamaged = errors.New("damaged picture")
+
+// Picture is one frame. Whoever has it last closes it.
 type Picture interface {
 	Size() (width, height int) // in pixels
 	// Grey fills dst with a grey copy of width x height pixels, averaged.
@@ -84,6 +88,9 @@ type Options struct {
 	In       io.Reader // requests; its end ends the worker
 	Log      *slog.Logger
 	NewID    func() string // of observations: ULIDs
+	// Now is the clock of the frames: time.Now unless set. What is played faster
+	// than it happened brings its own.
+	Now func() time.Time
 }
 
 // Worker watches cameras.
@@ -104,6 +111,9 @@ func New(opts Options) (*Worker, error) {
 	}
 	if err := os.MkdirAll(opts.Config.StateDir, 0o750); err != nil {
 		return nil, fmt.Errorf("state: %w", err)
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
 	}
 	w := &Worker{opts: opts, out: report.NewWriter(opts.Out), store: store, asks: make(chan ask, 16)}
 	for i := range opts.Config.Cameras {
@@ -186,7 +196,7 @@ func (w *Worker) judge(ctx context.Context) error {
 	defer second.Stop()
 	pruned := time.Time{}
 	for {
-		now := time.Now()
+		now := w.opts.Now()
 		var next *camera
 		wake := now.Add(time.Second)
 		for _, c := range w.cameras {
@@ -201,7 +211,7 @@ func (w *Worker) judge(ctx context.Context) error {
 				return err
 			}
 		}
-		wait := time.Until(wake)
+		wait := wake.Sub(w.opts.Now())
 		if next != nil {
 			wait = 0
 		}
@@ -210,7 +220,8 @@ func (w *Worker) judge(ctx context.Context) error {
 			return nil
 		case a := <-w.asks:
 			w.answer(&a)
-		case now := <-second.C:
+		case <-second.C:
+			now := w.opts.Now()
 			for _, c := range w.cameras {
 				if err := w.say(c, now); err != nil {
 					return err

@@ -21,11 +21,30 @@ import (
 
 type benchCmd struct {
 	Model  string `type:"existingdir" placeholder:"DIR" help:"Use the model in this folder instead of the one that is built in."`
-	Frames int    `default:"60" placeholder:"N" help:"Frames that are measured for each row; ${default} unless given."`
+	Frames int    `placeholder:"N" help:"Frames that are measured for each row, 60 unless given; of --hour, 18000 unless given."`
 	Width  int    `default:"1280" placeholder:"PIXELS" help:"Width of a frame; ${default} unless given."`
 	Height int    `default:"720" placeholder:"PIXELS" help:"Height of a frame; ${default} unless given."`
 	JSON   bool   `name:"json" help:"Write one JSON object a line."`
+
+	Cameras   bool          `xor:"what" help:"Measure what the whole worker costs: processor and memory with one idle camera, a busy one, one that sees a fire, and four."`
+	For       time.Duration `default:"20s" placeholder:"TIME" help:"How long each worker of --cameras is measured; ${default} unless given."`
+	FPS       float64       `name:"fps" default:"5" placeholder:"N" help:"Frames of each of --cameras that are looked at in a second; ${default} unless given."`
+	StreamFPS float64       `name:"stream-fps" default:"5" placeholder:"N" help:"Pictures that each of --cameras sends in a second; ${default} unless given."`
+	URL       []string      `name:"url" placeholder:"URL" help:"Measure --cameras with a camera of one's own instead of drawn ones; may be given several times."`
+	Program   string        `type:"existingfile" placeholder:"FILE" help:"Measure --cameras with another build of this program."`
 }
+
+// Help is shown by bench --help.
+func (benchCmd) Help() string {
+	return `Without flags: how long one frame takes to be decoded and judged.
+
+With --cameras: what a worker costs that watches cameras, to choose a box by. The cameras are drawn sheds, served as motion JPEG on 127.0.0.1; or one's own:
+
+  shedguard-vision bench --cameras --url rtsp://user:password@10.0.0.5/stream2`
+}
+
+// errInterrupted ends a measurement.
+var errInterrupted = errors.New("interrupted")
 
 // benchLine is one row: a frame is decoded from JPEG, then scaled, inferred and judged.
 type benchLine struct {
@@ -50,10 +69,24 @@ type benchLine struct {
 
 const warmUpFrames = 5
 
-// Run measures with one thread and with two.
+// Run measures.
 func (c *benchCmd) Run(e *env) error {
-	if c.Frames < 1 || c.Frames > 100_000 || c.Width < 64 || c.Width > 4096 || c.Height < 64 || c.Height > 4096 {
-		return usageError{fmt.Errorf("%d frames of %d x %d: want 1 to 100000 frames of 64 to 4096 pixels a side", c.Frames, c.Width, c.Height)}
+	if c.Width < 64 || c.Width > 4096 || c.Height < 64 || c.Height > 4096 {
+		return usageError{fmt.Errorf("%d x %d: want frames of 64 to 4096 pixels a side", c.Width, c.Height)}
+	}
+	if c.Cameras {
+		return c.cameras(e)
+	}
+	return c.frame(e)
+}
+
+// frame measures single frames with one thread and with two.
+func (c *benchCmd) frame(e *env) error {
+	if c.Frames == 0 {
+		c.Frames = 60
+	}
+	if c.Frames < 1 || c.Frames > 100_000 {
+		return usageError{fmt.Errorf("--frames %d: want 1 to 100000", c.Frames)}
 	}
 	var rows []benchLine
 	for threads := 1; threads <= 2; threads++ {
@@ -101,7 +134,7 @@ func (c *benchCmd) measure(e *env, threads int) (row benchLine, err error) {
 	defer p.clear()
 	for i := range c.Frames + warmUpFrames {
 		if e.ctx.Err() != nil {
-			return row, errors.New("interrupted")
+			return row, errInterrupted
 		}
 		began := time.Now()
 		img, err := opencv.Decode(frame)
