@@ -3,6 +3,7 @@
 package opencv
 
 // #cgo pkg-config: opencv4
+// #cgo LDFLAGS: -ljpeg
 // #cgo CXXFLAGS: -std=c++11 -O3 -Wno-psabi
 // #include <stdlib.h>
 // #include "shim.h"

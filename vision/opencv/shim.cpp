@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <malloc.h>
 #include <opencv2/core.hpp>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/dnn.hpp>
@@ -157,6 +158,29 @@ char* sg_grey(const void* mat, int width, int height, void* grey) {
     cv::cvtColor(small, out, cv::COLOR_BGR2GRAY);
     if (out.data != grey) throw std::runtime_error("grey: moved");
   });
+}
+
+char* sg_grey_jpeg(const void* data, size_t size, long most, int width, int height, void* grey) {
+  unsigned char* pixels = nullptr;
+  int w = 0, h = 0;
+  if (char* text = sg_jpeg_small(data, size, most, width, height, &pixels, &w, &h)) return text;
+  char* text = guarded([&] {
+    const cv::Mat from(h, w, CV_8UC1, pixels);
+    cv::Mat out(height, width, CV_8UC1, grey);
+    cv::resize(from, out, out.size(), 0, 0, cv::INTER_AREA);
+    if (out.data != grey) throw std::runtime_error("grey: moved");
+  });
+  std::free(pixels);
+  return text;
+}
+
+size_t sg_heap_bytes(void) {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  const struct mallinfo2 m = mallinfo2();
+  return m.uordblks + m.hblkhd;
+#else
+  return 0;
+#endif
 }
 
 char* sg_veil(void* mat, const int* keep, int count) {

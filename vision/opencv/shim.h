@@ -35,6 +35,16 @@ char* sg_close_live(void* live);
 
 // sg_grey averages a picture to width x height grey pixels.
 char* sg_grey(const void* mat, int width, int height, void* grey);
+// sg_grey_jpeg does the same to a JPEG that it decodes no further than that needs, of
+// no more than most pixels. It fails for one that is damaged anywhere.
+char* sg_grey_jpeg(const void* data, size_t size, long most, int width, int height, void* grey);
+// sg_jpeg_small decodes a JPEG in grey: an eighth, a quarter or a half of it, which is of
+// least_width x least_height pixels at least where the picture is. The caller frees what
+// it gives; with NULL for grey it only looks for damage.
+char* sg_jpeg_small(const void* data, size_t size, long most, int least_width, int least_height,
+                    unsigned char** grey, int* width, int* height);
+// sg_heap_bytes is what of C's memory is in use; 0 where that cannot be told.
+size_t sg_heap_bytes(void);
 // sg_veil makes all but count rectangles (x, y, width, height in pixels) of a picture
 // unrecognisable.
 char* sg_veil(void* mat, const int* keep, int count);

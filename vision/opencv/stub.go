@@ -3,6 +3,9 @@
 package opencv
 
 import (
+	"bytes"
+	"errors"
+	"image/jpeg"
 	"time"
 
 	"github.com/shedguard/shedguard/vision"
@@ -27,6 +30,41 @@ func Decode(data []byte) (*Image, error) {
 	}
 	return nil, ErrNotBuilt
 }
+
+func checkJPEG(data []byte) error {
+	_, err := jpeg.Decode(bytes.NewReader(data))
+	if _, ok := errors.AsType[jpeg.UnsupportedError](err); ok {
+		return nil // OpenCV knows more kinds
+	}
+	return err
+}
+
+// HeapBytes is 0.
+func HeapBytes() int64 { return 0 }
+
+// Still cannot be decoded without OpenCV.
+type Still struct{}
+
+// NewStill returns a picture that cannot be decoded.
+func NewStill([]byte) *Still { return &Still{} }
+
+// Close does nothing.
+func (*Still) Close() error { return nil }
+
+// Image returns [ErrNotBuilt].
+func (*Still) Image() (*Image, error) { return nil, ErrNotBuilt }
+
+// Size is 0.
+func (*Still) Size() (width, height int) { return 0, 0 }
+
+// Draw returns [ErrNotBuilt].
+func (*Still) Draw() (*Image, error) { return nil, ErrNotBuilt }
+
+// Grey returns [ErrNotBuilt].
+func (*Still) Grey([]uint8, int, int) error { return ErrNotBuilt }
+
+// JPEG returns [ErrNotBuilt].
+func (*Still) JPEG(int) ([]byte, error) { return nil, ErrNotBuilt }
 
 // NewImage returns [ErrNotBuilt].
 func NewImage(_, _ int, _ []byte) (*Image, error) { return nil, ErrNotBuilt }

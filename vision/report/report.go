@@ -42,8 +42,8 @@ type Health struct {
 	JudgeMS    float64        `json:"judge_ms"` // time a frame takes the model, mean of the last ten seconds
 	Shadow     bool           `json:"shadow"`   // it only looks on yet
 	LearnedS   int64          `json:"learned_s"`
-	Frames     int64          `json:"frames"` // that were looked at since the worker started
-	Judged     int64          `json:"judged"` // of them, by the model; the others showed nothing new
+	Frames     int64          `json:"frames"`             // that were looked at since the worker started
+	Judged     int64          `json:"judged"`             // of them, by the model; the others showed nothing new
 	Proposal   *vision.Scores `json:"proposal,omitempty"` // thresholds that the site's own quiet hours suggest
 }
 

@@ -32,6 +32,8 @@ type camera struct {
 	seen    time.Time // of the last frame that came; of the start before
 	trouble string    // why none comes
 	calling time.Time // since when a call of the source runs; zero: none
+	spoilt  int       // damaged pictures in a row
+	flaw    error     // of the last of them
 
 	// Of the goroutine that judges.
 	next      time.Time // due
@@ -157,6 +159,7 @@ func (w *Worker) stream(ctx context.Context, c *camera) (got bool, err error) {
 		err = errors.Join(err, src.Close())
 		c.leave()
 	}()
+	before, _ := c.damaged()
 	for ctx.Err() == nil {
 		c.enter()
 		p, err := src.Next(ctx)
@@ -167,9 +170,38 @@ func (w *Worker) stream(ctx context.Context, c *camera) (got bool, err error) {
 		if c.put(p, w.opts.Now()) {
 			w.opts.Log.Info("camera gives frames", "camera", c.Name, "url", Redact(c.URL))
 		}
-		got = true
+		n, flaw := c.damaged()
+		before = min(before, n)
+		if n-before > mostDamaged {
+			return got, fmt.Errorf("camera: nothing but %w", flaw)
+		}
+		got = got || n == 0
 	}
 	return got, nil
+}
+
+// mostDamaged is after how many damaged pictures in a row a source is opened again.
+const mostDamaged = 25
+
+// damaged is how many pictures in a row were, and what the last of them had.
+func (c *camera) damaged() (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.spoilt, c.flaw
+}
+
+// sound notes the flaw of a picture, or that it had none: a camera that gives only
+// damaged ones gives no frames.
+func (c *camera) sound(flaw error, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flaw = flaw
+	switch {
+	case flaw != nil:
+		c.spoilt++
+	case c.spoilt > 0:
+		c.spoilt, c.seen, c.trouble = 0, at, ""
+	}
 }
 
 // enter and leave mark a call that may never return.
@@ -197,8 +229,11 @@ func (c *camera) put(p Picture, at time.Time) (again bool) {
 	if c.newest != nil {
 		_ = c.newest.Close()
 	}
-	again = c.trouble != ""
-	c.newest, c.at, c.seen, c.trouble = p, at, at, ""
+	c.newest, c.at = p, at
+	if c.spoilt == 0 {
+		again = c.trouble != ""
+		c.seen, c.trouble = at, ""
+	}
 	c.mu.Unlock()
 	select {
 	case c.arrived <- struct{}{}:
@@ -237,7 +272,7 @@ func (c *camera) take() (Picture, time.Time) {
 }
 
 // look judges the newest frame of a camera.
-func (w *Worker) look(c *camera, now time.Time) (err error) {
+func (w *Worker) look(c *camera, now time.Time) error {
 	p, at := c.take()
 	c.looked = now
 	c.next = c.next.Add(c.every)
@@ -247,7 +282,17 @@ func (w *Worker) look(c *camera, now time.Time) (err error) {
 	if p == nil {
 		return nil
 	}
-	defer func() { err = errors.Join(err, p.Close()) }()
+	err := errors.Join(w.see(c, p, at), p.Close())
+	if errors.Is(err, ErrDamaged) {
+		c.sound(err, at)
+		return nil
+	}
+	c.sound(nil, at)
+	return err
+}
+
+// see looks at a picture.
+func (w *Worker) see(c *camera, p Picture, at time.Time) (err error) {
 	if err := p.Grey(c.grey[:], health.Width, health.Height); err != nil {
 		return fmt.Errorf("camera %s: %w", c.Name, err)
 	}

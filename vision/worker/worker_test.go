@@ -45,6 +45,7 @@ type show struct {
 	frozen bool  // the picture does not change
 	err    error // instead of a frame
 	hangs  bool  // Next does not return
+	spoilt int   // of how many pictures one is damaged; 0: none
 	opens  int
 }
 
@@ -109,7 +110,7 @@ func (s *source) Next(ctx context.Context) (worker.Picture, error) {
 		n = 0
 	}
 	s.stage.open.Add(1)
-	return &picture{stage: s.stage, camera: s.camera, burns: show.burns, n: n}, nil
+	return &picture{stage: s.stage, camera: s.camera, burns: show.burns, n: n, damaged: show.spoilt > 0 && s.stage.frames%show.spoilt == 0}, nil
 }
 
 func (s *source) Close() error { return nil }
@@ -120,11 +121,16 @@ type picture struct {
 	burns  bool
 	n      int
 	width  int // 0: too small for a closer look
+
+	damaged bool
 }
 
 func flame() vision.Rect { return vision.Rect{X: 0.5, Y: 0.5, W: 0.125, H: 0.125} }
 
 func (p *picture) Grey(dst []uint8, width, height int) error {
+	if p.damaged {
+		return fmt.Errorf("%w: cut off", worker.ErrDamaged)
+	}
 	for y := range height {
 		for x := range width {
 			v := 60 + 10*(x/8%3) + 12*(y/6%3)
@@ -413,6 +419,47 @@ func TestACameraThatFails(t *testing.T) {
 		}
 		if err := end(); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// TestDamagedPictures: some are left away; a camera that gives no others gives none, and
+// is opened again.
+func TestDamagedPictures(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t, dir, "c1")
+		r.set("c1", func(s *show) { s.spoilt = 3 })
+		end := r.start(t)
+		time.Sleep(60 * time.Second)
+		if h := r.health("c1"); h.FPS < 2 || h.FrameAgeMS > 1500 || h.Error != "" {
+			t.Errorf("every third is damaged: %+v", h)
+		}
+		if _, n := r.seen("c1"); n != 1 {
+			t.Errorf("every third is damaged: opened %d times", n)
+		}
+		r.set("c1", func(s *show) { s.spoilt = 1 })
+		time.Sleep(60 * time.Second)
+		h := r.health("c1")
+		if h.FrameAgeMS < 55_000 || !strings.Contains(h.Error, "damaged picture: cut off") {
+			t.Errorf("all are damaged: %+v", h)
+		}
+		if _, n := r.seen("c1"); n < 3 || n > 9 {
+			t.Errorf("all are damaged: opened %d times", n)
+		}
+		if n := strings.Count(r.log.String(), "camera gives no frames"); n != 1 {
+			t.Errorf("the same trouble is logged %d times", n)
+		}
+		r.set("c1", func(s *show) { s.spoilt = 0 })
+		time.Sleep(20 * time.Second)
+		if h := r.health("c1"); h.FrameAgeMS > 500 || h.Error != "" || h.Frames <= h.Judged {
+			t.Errorf("it is back: %+v", h)
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+		if n := r.open.Load(); n != 0 {
+			t.Errorf("%d pictures are not closed", n)
 		}
 	})
 }

@@ -126,7 +126,7 @@ func (c *benchCmd) cameras(e *env) error {
 }
 
 // perform shows films to a worker and measures it.
-func (c *benchCmd) perform(e *env, films map[string]*film, cast []string, row *costLine) error {
+func (c *benchCmd) perform(e *env, films map[string]*footage, cast []string, row *costLine) error {
 	mux := http.NewServeMux()
 	for i, name := range cast {
 		f, shift := films[name], int64(i*7) // not all the same at the same time

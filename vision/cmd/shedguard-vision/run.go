@@ -96,15 +96,22 @@ type judge struct{ *opencv.Detector }
 
 // See implements worker.Detector.
 func (j judge) See(p worker.Picture, part vision.Rect) (vision.Sight, error) {
-	f, ok := p.(frame)
-	switch {
-	case !ok:
-		return vision.Sight{}, fmt.Errorf("a picture of %T", p)
-	case part == vision.Whole():
-		return j.Detector.See(f.Image)
+	var img *opencv.Image
+	switch p := p.(type) {
+	case frame:
+		img = p.Image
+	case interface{ Image() (*opencv.Image, error) }: // a still
+		var err error
+		if img, err = p.Image(); err != nil {
+			return vision.Sight{}, spoilt(err)
+		}
 	default:
-		return j.SeePart(f.Image, part)
+		return vision.Sight{}, fmt.Errorf("a picture of %T", p)
 	}
+	if part == vision.Whole() {
+		return j.Detector.See(img)
+	}
+	return j.SeePart(img, part)
 }
 
 // frame is a picture of OpenCV's.
@@ -119,6 +126,37 @@ func (f frame) Mark(boxes []vision.Box, line string, only bool) error {
 	}
 	f.Annotate(boxes, line)
 	return nil
+}
+
+// still is a picture that came encoded.
+type still struct{ *opencv.Still }
+
+// Grey implements worker.Picture.
+func (s still) Grey(dst []uint8, width, height int) error {
+	return spoilt(s.Still.Grey(dst, width, height))
+}
+
+// JPEG implements worker.Picture.
+func (s still) JPEG(quality int) ([]byte, error) {
+	b, err := s.Still.JPEG(quality)
+	return b, spoilt(err)
+}
+
+// Mark implements worker.Picture.
+func (s still) Mark(boxes []vision.Box, line string, only bool) error {
+	img, err := s.Draw()
+	if err != nil {
+		return spoilt(err)
+	}
+	return frame{img}.Mark(boxes, line, only)
+}
+
+// spoilt tells the worker that an error is the picture's.
+func spoilt(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", worker.ErrDamaged, err)
 }
 
 // openCamera opens whatever a camera's address leads to.
@@ -137,25 +175,17 @@ func openCamera(ctx context.Context, address string) (worker.Source, error) {
 	return live{l}, nil
 }
 
-// mjpeg decodes the pictures of a stream. A damaged one is left away, as long as
-// good ones come between.
+// mjpeg gives the pictures of a stream as they came: the worker finds out whether they
+// are some.
 type mjpeg struct{ *capture.MJPEG }
 
 // Next implements worker.Source.
 func (m mjpeg) Next(context.Context) (worker.Picture, error) {
-	for bad := 0; ; bad++ {
-		b, err := m.MJPEG.Next()
-		if err != nil {
-			return nil, err
-		}
-		img, err := opencv.Decode(b)
-		if err == nil {
-			return frame{img}, nil
-		}
-		if bad >= 25 {
-			return nil, fmt.Errorf("camera: %d damaged pictures in a row: %w", bad+1, err)
-		}
+	b, err := m.MJPEG.Next()
+	if err != nil {
+		return nil, err
 	}
+	return still{opencv.NewStill(b)}, nil
 }
 
 // live is a stream that OpenCV reads.

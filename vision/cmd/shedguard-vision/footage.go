@@ -15,9 +15,9 @@ import (
 // filmFPS is at how many pictures a second films are drawn.
 const filmFPS = 5
 
-// film is a few seconds in front of a camera, drawn and encoded before anything is
+// footage is a few seconds in front of a camera, drawn and encoded before anything is
 // measured, and shown again and again.
-type film struct {
+type footage struct {
 	name     string
 	pictures [][]byte
 }
@@ -30,8 +30,8 @@ const (
 )
 
 // draw draws a film.
-func draw(name string, width, height int, p *progress) (*film, error) {
-	f := &film{name: name}
+func draw(name string, width, height int, p *progress) (*footage, error) {
+	f := &footage{name: name}
 	const length = 10 * time.Second
 	from, script := time.Duration(0), scene.Script(nil)
 	switch name {
@@ -63,8 +63,8 @@ func draw(name string, width, height int, p *progress) (*film, error) {
 }
 
 // drawAll draws each film once.
-func drawAll(e *env, width, height int) (map[string]*film, error) {
-	films := make(map[string]*film)
+func drawAll(e *env, width, height int) (map[string]*footage, error) {
+	films := make(map[string]*footage)
 	p := newProgress(e.errs, "pictures drawn", 3*10*filmFPS)
 	defer p.clear()
 	for _, name := range []string{filmIdle, filmBusy, filmBurns} {
