@@ -27,7 +27,10 @@ type benchCmd struct {
 	JSON   bool   `name:"json" help:"Write one JSON object a line."`
 
 	Cameras   bool          `xor:"what" help:"Measure what the whole worker costs: processor and memory with one idle camera, a busy one, one that sees a fire, and four."`
+	Hour      bool          `xor:"what" help:"Put an hour of frames through a worker, as fast as they are judged, and fail unless its memory stays flat."`
 	For       time.Duration `default:"20s" placeholder:"TIME" help:"How long each worker of --cameras is measured; ${default} unless given."`
+	Settle    time.Duration `default:"10s" placeholder:"TIME" help:"How long --cameras are watched before it counts, for memory to be reserved; ${default} unless given."`
+	Start     time.Duration `default:"1m" placeholder:"TIME" help:"How long the first pictures of --cameras may take; ${default} unless given."`
 	FPS       float64       `name:"fps" default:"5" placeholder:"N" help:"Frames of each of --cameras that are looked at in a second; ${default} unless given."`
 	StreamFPS float64       `name:"stream-fps" default:"5" placeholder:"N" help:"Pictures that each of --cameras sends in a second; ${default} unless given."`
 	URL       []string      `name:"url" placeholder:"URL" help:"Measure --cameras with a camera of one's own instead of drawn ones; may be given several times."`
@@ -40,7 +43,9 @@ func (benchCmd) Help() string {
 
 With --cameras: what a worker costs that watches cameras, to choose a box by. The cameras are drawn sheds, served as motion JPEG on 127.0.0.1; or one's own:
 
-  shedguard-vision bench --cameras --url rtsp://user:password@10.0.0.5/stream2`
+  shedguard-vision bench --cameras --url rtsp://user:password@10.0.0.5/stream2
+
+With --hour: whether memory stays flat over 18000 frames: quiet, busy and burning ones, with evidence and lost connections.`
 }
 
 // errInterrupted ends a measurement.
@@ -74,8 +79,12 @@ func (c *benchCmd) Run(e *env) error {
 	if c.Width < 64 || c.Width > 4096 || c.Height < 64 || c.Height > 4096 {
 		return usageError{fmt.Errorf("%d x %d: want frames of 64 to 4096 pixels a side", c.Width, c.Height)}
 	}
-	if c.Cameras {
+	switch {
+	case c.Cameras:
 		return c.cameras(e)
+	case c.Hour:
+		return c.hour(e)
+	default:
 	}
 	return c.frame(e)
 }

@@ -29,14 +29,6 @@ import (
 	"github.com/shedguard/shedguard/vision/worker"
 )
 
-const (
-	// settle is how long the cameras are watched before it counts: until then the
-	// model is loaded and memory is reserved.
-	settle = 10 * time.Second
-	// starting is how long the first pictures may take.
-	starting = time.Minute
-)
-
 // costLine is what a worker costs that watches some cameras.
 type costLine struct {
 	Kind         string        `json:"kind"` // cameras
@@ -52,6 +44,7 @@ type costLine struct {
 	LeftAway     vision.Number `json:"left_away"`            // by the gate, in parts of the frames
 	CPUPercent   vision.Number `json:"cpu_percent"`          // user and system, of one core
 	CPUFrameMS   vision.Number `json:"cpu_ms_frame"`
+	Others       vision.Number `json:"others_cpu_percent"` // what other programs used meanwhile
 	StartMB      vision.Number `json:"rss_start_mb"`
 	EndMB        vision.Number `json:"rss_end_mb"`
 	PeakMB       vision.Number `json:"rss_peak_mb"` // since the worker was started
@@ -214,7 +207,7 @@ func (c *benchCmd) watch(e *env, urls []string, row *costLine) (err error) {
 	if err := child.Start(); err != nil {
 		return err
 	}
-	t := &tally{health: make(map[string]report.Health)}
+	t := &tally{last: make(map[string]heard), first: make(map[string]heard)}
 	read := make(chan struct{})
 	go func() { defer close(read); t.read(output) }()
 	err = c.follow(e, child.Process.Pid, len(urls), t, read, row)
@@ -235,10 +228,17 @@ func (c *benchCmd) watch(e *env, urls []string, row *costLine) (err error) {
 	return err
 }
 
-// tally is what a worker said last of each camera.
+// tally is what a worker says of its cameras.
 type tally struct {
-	mu     sync.Mutex // guards health
-	health map[string]report.Health
+	mu    sync.Mutex // guards the rest
+	last  map[string]heard
+	first map[string]heard // since begin
+}
+
+// heard is when a worker said something of a camera.
+type heard struct {
+	at time.Time
+	report.Health
 }
 
 // read takes lines until there are no more.
@@ -252,36 +252,74 @@ func (t *tally) read(from io.Reader) {
 		if err != nil {
 			return
 		}
-		if l.Health != nil {
-			t.mu.Lock()
-			t.health[l.Health.Camera] = *l.Health
-			t.mu.Unlock()
+		if l.Health == nil {
+			continue
 		}
+		h := heard{time.Now(), *l.Health}
+		t.mu.Lock()
+		t.last[h.Camera] = h
+		if _, ok := t.first[h.Camera]; !ok {
+			t.first[h.Camera] = h
+		}
+		t.mu.Unlock()
 	}
 }
 
-// sums are the frames of all cameras, and how many cameras have given any.
-func (t *tally) sums() (frames, judged int64, giving int, trouble string) {
+// giving is how many cameras have given frames, and why one of the others has not.
+func (t *tally) giving() (n int, trouble string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for name := range t.health {
-		h := t.health[name]
-		frames, judged = frames+h.Frames, judged+h.Judged
-		if h.Frames > 0 {
-			giving++
+	for name := range t.last {
+		if h := t.last[name]; h.Frames > 0 {
+			n++
 		} else if h.Error != "" {
 			trouble = "; camera " + name + ": " + h.Error
 		}
 	}
-	return frames, judged, giving, trouble
+	return n, trouble
 }
 
-// use is what a worker has used at a moment.
+// begin begins to count.
+func (t *tally) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.first = make(map[string]heard)
+}
+
+// rates are the frames a second of all cameras since begin: between the first and the
+// last that was said of each.
+func (t *tally) rates() (frames, judged float64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for name := range t.first {
+		from, to := t.first[name], t.last[name]
+		if s := to.at.Sub(from.at).Seconds(); s > 0 {
+			frames += float64(to.Frames-from.Frames) / s
+			judged += float64(to.Judged-from.Judged) / s
+		}
+	}
+	return frames, judged
+}
+
+// use is what has been used at a moment.
 type use struct {
-	at             time.Time
-	cpu            time.Duration
-	frames, judged int64
-	rss            float64
+	at      time.Time
+	cpu     time.Duration // of the worker
+	own     time.Duration // of this process
+	machine time.Duration // of everything
+	rss     float64       // of the worker
+}
+
+func useOf(pid int) (u use, err error) {
+	u.at, u.own = time.Now(), cpuTime()
+	if u.cpu, err = cpuOf(pid); err != nil {
+		return u, err
+	}
+	if u.machine, err = cpuOfAll(); err != nil {
+		return u, err
+	}
+	u.rss, _, err = memoryOf(pid)
+	return u, err
 }
 
 // follow measures a running worker.
@@ -298,29 +336,22 @@ func (c *benchCmd) follow(e *env, pid, cameras int, t *tally, ended <-chan struc
 	}
 	began := time.Now()
 	for {
-		_, _, giving, trouble := t.sums()
+		giving, trouble := t.giving()
 		if giving == cameras {
 			break
 		}
-		if time.Since(began) > starting {
-			return fmt.Errorf("%d of %d cameras gave no frame within %s%s", cameras-giving, cameras, starting, trouble)
+		if time.Since(began) > c.Start {
+			return fmt.Errorf("%d of %d cameras gave no frame within %s%s", cameras-giving, cameras, c.Start, trouble)
 		}
 		if err := wait(100 * time.Millisecond); err != nil {
 			return err
 		}
 	}
-	if err := wait(settle); err != nil {
+	if err := wait(c.Settle); err != nil {
 		return err
 	}
-	now := func() (u use, err error) {
-		u.at = time.Now()
-		u.frames, u.judged, _, _ = t.sums()
-		if u.cpu, err = cpuOf(pid); err == nil {
-			u.rss, _, err = memoryOf(pid)
-		}
-		return u, err
-	}
-	from, err := now()
+	t.begin()
+	from, err := useOf(pid)
 	if err != nil {
 		return err
 	}
@@ -332,7 +363,7 @@ func (c *benchCmd) follow(e *env, pid, cameras int, t *tally, ended <-chan struc
 		}
 		p.step()
 	}
-	to, err := now()
+	to, err := useOf(pid)
 	if err != nil {
 		return err
 	}
@@ -340,13 +371,18 @@ func (c *benchCmd) follow(e *env, pid, cameras int, t *tally, ended <-chan struc
 	if err != nil {
 		return err
 	}
+	frames, judged := t.rates()
+	if frames == 0 {
+		return fmt.Errorf("no frame was looked at within %s", c.For)
+	}
 	s := to.at.Sub(from.at).Seconds()
-	frames, judged := float64(to.frames-from.frames), float64(to.judged-from.judged)
+	cpu := (to.cpu - from.cpu).Seconds() / s
 	row.Cameras, row.Seconds = cameras, vision.Number(s)
-	row.FramesPerS, row.JudgedPerS = vision.Number(frames/s), vision.Number(judged/s)
+	row.FramesPerS, row.JudgedPerS = vision.Number(frames), vision.Number(judged)
 	row.LeftAway = vision.Number(1 - judged/frames)
-	row.CPUPercent = vision.Number(100 * (to.cpu - from.cpu).Seconds() / s)
-	row.CPUFrameMS = vision.Number(1000 * (to.cpu - from.cpu).Seconds() / frames)
+	row.CPUPercent = vision.Number(100 * cpu)
+	row.CPUFrameMS = vision.Number(1000 * cpu / frames)
+	row.Others = vision.Number(max(0, 100*((to.machine-from.machine)-(to.cpu-from.cpu)-(to.own-from.own)).Seconds()/s))
 	row.StartMB, row.EndMB, row.PeakMB = vision.Number(from.rss), vision.Number(to.rss), vision.Number(peak)
 	return nil
 }
@@ -360,6 +396,30 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
 	return time.Duration(ts.Nano()), nil
+}
+
+// cpuOfAll is what everything on the machine has used.
+func cpuOfAll() (time.Duration, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	first, _, _ := strings.Cut(string(b), "\n")
+	f := strings.Fields(first) // cpu user nice system idle iowait irq softirq steal guest guest_nice, in hundredths of a second
+	if len(f) < 8 || f[0] != "cpu" {
+		return 0, fmt.Errorf("/proc/stat: %q", first)
+	}
+	sum := int64(0)
+	for i, v := range f[1:8] {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		if i != 3 && i != 4 {
+			sum += n
+		}
+	}
+	return time.Duration(sum) * 10 * time.Millisecond, nil
 }
 
 // memoryOf is the resident memory of a process and its peak in MiB.
@@ -423,26 +483,28 @@ func (c *benchCmd) tell(e *env, rows []costLine) error {
 	}
 	r := &rows[0]
 	fmt.Fprintf(out, "%s %s, OpenCV %s, %s, %d cores, %s\n", r.Model, r.ModelVersion, r.OpenCV, r.Arch, r.Cores, r.Processor)
-	fmt.Fprintf(out, "shedguard-vision run for %.0f s each, after %.0f s; %g frames/s wanted of each camera", c.For.Seconds(), settle.Seconds(), r.FPS)
+	fmt.Fprintf(out, "shedguard-vision run for %.0f s each, after %.0f s; %g frames/s wanted of each camera", c.For.Seconds(), c.Settle.Seconds(), r.FPS)
 	if r.Width > 0 {
 		fmt.Fprintf(out, ", motion JPEG of %d x %d at %g pictures/s", r.Width, r.Height, r.StreamFPS)
 	}
 	fmt.Fprint(out, "\n\n")
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "cameras\tframes/s\tto the model/s\tleft away\tCPU of a core\tCPU a frame\tmemory MiB\tpeak\t")
+	fmt.Fprintln(t, "cameras\tframes/s\tto the model/s\tleft away\tCPU of a core\tCPU a frame\tmemory MiB\tpeak\tother programs\t")
 	for i := range rows {
 		r := &rows[i]
-		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.0f %%\t%.1f %%\t%.1f ms\t%.0f to %.0f\t%.0f\t\n", r.What, float64(r.FramesPerS), float64(r.JudgedPerS), 100*float64(r.LeftAway),
-			float64(r.CPUPercent), float64(r.CPUFrameMS), float64(r.StartMB), float64(r.EndMB), float64(r.PeakMB))
+		fmt.Fprintf(t, "%s\t%.1f\t%.1f\t%.0f %%\t%.1f %%\t%.1f ms\t%.0f to %.0f\t%.0f\t%.0f %%\t\n", r.What, float64(r.FramesPerS), float64(r.JudgedPerS), 100*float64(r.LeftAway),
+			float64(r.CPUPercent), float64(r.CPUFrameMS), float64(r.StartMB), float64(r.EndMB), float64(r.PeakMB), float64(r.Others))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprint(out, "\nCPU is the user and system time of the worker process with all its threads; 100 % is one core. Drawing and\n"+
-		"serving the pictures is not in it. Other programs of the machine change it little; they do change frames/s.\n")
+		"serving the pictures is not in it. What other programs use meanwhile changes it little; it does change frames/s,\n"+
+		"for the worker stands back behind them.\n")
 	for i := range rows {
 		if r := &rows[i]; float64(r.FramesPerS) < 0.9*r.FPS*float64(r.Cameras) {
-			fmt.Fprintf(out, "%s: %.1f frames/s of %g that are wanted: this machine is too slow or too busy for these cameras.\n", r.What, float64(r.FramesPerS), r.FPS*float64(r.Cameras))
+			fmt.Fprintf(out, "%s: %.1f frames/s of %g that are wanted: this machine is too slow for these cameras, or too busy (other programs: %.0f %% of a core).\n",
+				r.What, float64(r.FramesPerS), r.FPS*float64(r.Cameras), float64(r.Others))
 		}
 	}
 	return out.Flush()

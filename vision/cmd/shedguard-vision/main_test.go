@@ -143,6 +143,10 @@ func TestUsage(t *testing.T) {
 		"evaluate videos":   {[]string{"evaluate", "--images", dir, "--labels", dir, "--videos", empty}, exitUsage, empty + ": no videos in it"},
 		"evaluate manifest": {[]string{"evaluate", "--images", filepath.Join(badManifest, "images"), "--labels", dir}, exitUsage, "want path and classes_labelled"},
 		"bench size":        {[]string{"bench", "--width", "1"}, exitUsage, "64 to 4096 pixels"},
+		"bench rates":       {[]string{"bench", "--cameras", "--fps", "100"}, exitUsage, "--fps 100: want 1s to 1h, 1 to 60, 0.5 to 25"},
+		"bench url":         {[]string{"bench", "--cameras", "--url", "ftp://x"}, exitUsage, `--url: "ftp://x": want rtsp://`},
+		"bench hour":        {[]string{"bench", "--hour", "--frames", "100"}, exitUsage, "--frames 100: want a multiple of 750"},
+		"bench both":        {[]string{"bench", "--hour", "--cameras"}, exitUsage, "can't be used together"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
