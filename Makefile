@@ -104,8 +104,8 @@ race: page ## all Go tests under the race detector, with real servers
 	$(GO) test -run FalseAlarms ./gateway/replay # thousands of hours: too many for the race detector
 
 vision-test: ## the eyes with OpenCV under the race detector, and how well they see
-	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv -skip 'TestReel$$' ./vision/opencv ./vision/cmd/...
-	$(CGO_GO) test -timeout 15m -tags opencv -run 'TestReel$$' ./vision/cmd/... # thousands of frames: too many for the race detector
+	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv -skip 'Test(Reel|Hour)$$' ./vision/opencv ./vision/cmd/...
+	$(CGO_GO) test -timeout 15m -tags opencv -run 'Test(Reel|Hour)$$' ./vision/cmd/... # thousands of frames: too many for the race detector
 
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system
 	cd cloud/web && npm run e2e

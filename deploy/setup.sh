@@ -6,6 +6,7 @@ set -euo pipefail
 
 vision=(
   libopencv-dev  # OpenCV 4.6, for the eyes
+  libjpeg-dev    # libjpeg, which OpenCV decodes with, too
   pkg-config     # where it is
   g++            # compiles what speaks to it
 )

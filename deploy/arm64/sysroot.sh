@@ -51,12 +51,16 @@ ln -sf lapack/liblapack.so.3 "$into/root/$multiarch/liblapack.so.3"
 for lib in "$into/root/$multiarch"/libopencv_*.so.406; do
   ln -sf "$(basename "$lib")" "${lib%.406}"
 done
-mkdir -p "$into/pkgconfig"
+ln -sf libjpeg.so.62 "$into/root/$multiarch/libjpeg.so"
+# The one header that lies in a folder of this machine's architecture, where a compiler
+# for another does not look.
+mkdir -p "$into/include" "$into/pkgconfig"
+cp "/usr/include/$(gcc -print-multiarch)/jconfig.h" "$into/include/"
 {
   echo "Name: OpenCV"
   echo "Description: OpenCV of the sysroot, with the headers of this machine's own architecture"
   echo "Version: 4.6.0"
-  echo "Cflags: $(pkg-config --cflags opencv4)"
+  echo "Cflags: $(pkg-config --cflags opencv4) -I$into/include"
   printf 'Libs:' # the caller says where: see arm64-vision in the Makefile
   for p in "${packages[@]}"; do
     case $p in libopencv-*) p=${p#libopencv-}; printf ' -lopencv_%s' "${p%406}" ;; esac

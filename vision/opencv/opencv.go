@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"image"
-	_ "image/jpeg"
+	_ "image/jpeg" // its head, to see the size before OpenCV reserves memory
 	"image/png"
 
-	_ "golang.org/x/image/bmp" // its head, to see the size before OpenCV reserves memory
+	_ "golang.org/x/image/bmp" // its head
 	_ "golang.org/x/image/webp"
 )
 

@@ -37,8 +37,10 @@ func draw(name string, width, height int, p *progress) (*footage, error) {
 	switch name {
 	case filmBusy: // somebody walks by and light moves, all the time
 		script = scene.Script{
-			{Kind: scene.Headlights, For: length, X: 0.2}, {Kind: scene.Person, For: length, X: 0.2, Size: 0.4},
-			{Kind: scene.RedCoat, For: length, X: 0.8, Size: 0.35}, {Kind: scene.Neon, For: length, X: 0.5},
+			{Kind: scene.Headlights, For: length, X: 0.2},
+			{Kind: scene.Person, For: length, X: 0.2, Size: 0.4},
+			{Kind: scene.RedCoat, For: length, X: 0.8, Size: 0.35},
+			{Kind: scene.Neon, For: length, X: 0.5},
 		}
 	case filmBurns:
 		from = 20 * time.Second // full-grown

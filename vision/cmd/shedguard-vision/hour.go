@@ -70,7 +70,6 @@ type turns struct {
 	given  int64
 	frames int64
 	end    func()
-	err    error
 	line   *hourLine
 }
 
@@ -100,19 +99,19 @@ func (s source) Next(ctx context.Context) (worker.Picture, error) {
 		return nil, err
 	}
 	s.turns.clock.Add(int64(time.Second / filmFPS))
-	return turn{p.(still), s.turns.free}, nil //nolint:forcetypeassert // what openCamera gives for http
+	return turn{p, s.turns.free}, nil
 }
 
 // turn is a picture whose end lets the next one come.
 type turn struct {
-	still
+	worker.Picture
 
 	free chan<- struct{}
 }
 
 // Close implements worker.Picture.
 func (t turn) Close() error {
-	err := t.still.Close()
+	err := t.Picture.Close()
 	t.free <- struct{}{}
 	return err
 }
@@ -221,12 +220,15 @@ func (c *benchCmd) hour(e *env) (err error) {
 	<-heard
 	p.clear()
 	line.Took = seconds(time.Since(began))
-	line.CPUFrameMS = vision.Number((cpuTime()-used).Seconds() * 1000 / float64(frames))
-	if err = errors.Join(err, t.err); err != nil {
+	line.CPUFrameMS = vision.Number((cpuTime() - used).Seconds() * 1000 / float64(frames))
+	switch {
+	case err != nil:
 		return err
-	}
-	if e.ctx.Err() != nil {
+	case e.ctx.Err() != nil:
 		return errInterrupted
+	case t.given <= frames:
+		return fmt.Errorf("the worker ended after %d frames", t.given)
+	default:
 	}
 	line.Rise = line.QuarterMB[3] / line.QuarterMB[1]
 	return errors.Join(c.tellHour(e, line), line.bars())

@@ -96,11 +96,14 @@ type judge struct{ *opencv.Detector }
 
 // See implements worker.Detector.
 func (j judge) See(p worker.Picture, part vision.Rect) (vision.Sight, error) {
+	if t, ok := p.(turn); ok {
+		p = t.Picture
+	}
 	var img *opencv.Image
 	switch p := p.(type) {
 	case frame:
 		img = p.Image
-	case interface{ Image() (*opencv.Image, error) }: // a still
+	case still:
 		var err error
 		if img, err = p.Image(); err != nil {
 			return vision.Sight{}, spoilt(err)
