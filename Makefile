@@ -83,11 +83,11 @@ check: vet lint tidy-check page-check ## linters and checks without a server
 
 vet:
 	$(GO) vet ./...
-	@if $(OPENCV); then set -x; $(CGO_GO) vet -tags opencv ./vision/...; else $(NO_EYES); fi
+	@if $(OPENCV); then set -x; $(CGO_GO) vet -tags opencv ./vision/... ./deploy/eyes/...; else $(NO_EYES); fi
 
 lint: ## golangci-lint as pinned in deploy/tools
 	$(LINT) run --timeout 15m ./...
-	@if $(OPENCV); then set -x; CGO_LDFLAGS=-Wl,--as-needed $(LINT) run --timeout 15m --build-tags opencv ./vision/...; else $(NO_EYES); fi
+	@if $(OPENCV); then set -x; CGO_LDFLAGS=-Wl,--as-needed $(LINT) run --timeout 15m --build-tags opencv ./vision/... ./deploy/eyes/...; else $(NO_EYES); fi
 
 fmt: ## formats the Go code
 	$(LINT) fmt ./...
@@ -103,8 +103,8 @@ race: page ## all Go tests under the race detector, with real servers
 	SHEDGUARD_REQUIRE_SERVERS=1 $(GO) test -race -shuffle=on -timeout 15m $(TESTS)
 	$(GO) test -run FalseAlarms ./gateway/replay # thousands of hours: too many for the race detector
 
-vision-test: ## the eyes with OpenCV under the race detector, and how well they see
-	$(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv -skip 'Test(Reel|Hour)$$' ./vision/opencv ./vision/cmd/...
+vision-test: ## the eyes with OpenCV under the race detector, with real cameras that misbehave, and how well they see
+	SHEDGUARD_REQUIRE_SERVERS=1 $(CGO_GO) test -race -shuffle=on -timeout 15m -tags opencv -skip 'Test(Reel|Hour)$$' ./vision/opencv ./vision/cmd/... ./deploy/eyes
 	$(CGO_GO) test -timeout 15m -tags opencv -run 'Test(Reel|Hour)$$' ./vision/cmd/... # thousands of frames: too many for the race detector
 
 e2e: build ## the page in a real browser: against a scripted API, then against the whole system

@@ -20,6 +20,12 @@ packages=(
   qemu-user-static # an emulated ARM processor
   cpio           # its file system
   kmod           # the order of its modules
+  gir1.2-gst-rtsp-server-1.0 # a real camera server for the eyes' tests
+  python3-gi     # what it is scripted in
+  gstreamer1.0-plugins-base # its pictures
+  gstreamer1.0-plugins-good # RTP
+  gstreamer1.0-plugins-bad # H.265
+  gstreamer1.0-plugins-ugly # H.264
   fonts-noto-cjk # so that its pictures show Chinese
 )
 [ "${1:-}" = vision ] && packages=("${vision[@]}")

@@ -67,5 +67,15 @@ cp "/usr/include/$(gcc -print-multiarch)/jconfig.h" "$into/include/"
   done
   echo
 } >"$into/pkgconfig/opencv4.pc"
+# FFmpeg comes with libopencv-videoio406. Its headers are the same on every 64 bit
+# machine, but lie beside those of the C library, which are not.
+mkdir -p "$into/include"
+for name in avformat avcodec avutil swscale; do
+  lib=$(basename "$(ls "$into/root/$multiarch"/lib$name.so.* | head -1)")
+  ln -sf "$lib" "$into/root/$multiarch/lib$name.so"
+  ln -sfn "$(pkg-config --variable=includedir lib$name)/lib$name" "$into/include/lib$name"
+  printf 'Name: lib%s\nDescription: of the sysroot\nVersion: %s\nCflags: -I%s\nLibs: -l%s\n' \
+    "$name" "$(pkg-config --modversion lib$name)" "$into/include" "$name" >"$into/pkgconfig/lib$name.pc"
+done
 rm -f "$into"/apt/archives/*.deb
 touch "$done"

@@ -41,11 +41,14 @@ type Settings struct {
 
 // DefaultSettings are those of the fate table. A camera alone makes an alarm
 // nine seconds after the first frame that showed flame or smoke, so that it is
-// told within the ten seconds that a fire detector's path may take.
+// told within the ten seconds that a fire detector's path may take. A camera is to
+// be told as lost within twenty seconds of its last frame, and an alarm that is not
+// critical must stand for three seconds (alarms.report_after) before it is told. A worker
+// that stands still is killed, and its cameras are watched again, before that.
 func DefaultSettings() Settings {
 	return Settings{
 		Fire:     fire.Settings{Persist: confirm.Persist, Within: time.Minute, Break: confirm.Break, Cut: shedguard.ActionCutZone},
-		Lost:     20 * time.Second,
+		Lost:     15 * time.Second,
 		SightAge: 5 * time.Second,
 	}
 }

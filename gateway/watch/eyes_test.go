@@ -222,11 +222,11 @@ func TestCameraHealth(t *testing.T) {
 		{time.Second, "", 0, ""},
 		{2 * time.Second, "covered", 0, "camera/c2:camera_blind:"},
 		{3 * time.Second, "of a newer worker", 0, "camera/c2:camera_blind:"},
-		{4 * time.Second, "", 19 * time.Second, ""},
-		{6 * time.Second, "", 21 * time.Second, "camera/c2:camera_lost:"},
+		{4 * time.Second, "", 14 * time.Second, ""},
+		{6 * time.Second, "", 16 * time.Second, "camera/c2:camera_lost:"},
 		{7 * time.Second, "", 0, ""},
-		{26 * time.Second, "", -1, ""},
-		{28 * time.Second, "", -1, "camera/c2:camera_lost:"},
+		{21 * time.Second, "", -1, ""},
+		{23 * time.Second, "", -1, "camera/c2:camera_lost:"},
 	} {
 		if got := look(step.after, step.fault, step.age); got != step.want {
 			t.Errorf("after %s: %q, want %q", step.after, got, step.want)

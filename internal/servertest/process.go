@@ -163,12 +163,18 @@ func find(tb testing.TB, spec *Spec) string {
 			return path
 		}
 	}
-	why := spec.Name + " is not installed: apt-get install " + spec.Package
+	Missing(tb, spec.Name+" is not installed: apt-get install "+spec.Package+" (looked for "+strings.Join(spec.Programs, ", ")+")")
+	return ""
+}
+
+// Missing ends a test for which something is not installed: it is skipped, unless
+// SHEDGUARD_REQUIRE_SERVERS=1 makes that a failure.
+func Missing(tb testing.TB, why string) {
+	tb.Helper()
 	if os.Getenv("SHEDGUARD_REQUIRE_SERVERS") == "1" {
-		tb.Fatal(why + " (SHEDGUARD_REQUIRE_SERVERS=1; looked for " + strings.Join(spec.Programs, ", ") + ")")
+		tb.Fatal(why + " (SHEDGUARD_REQUIRE_SERVERS=1)")
 	}
 	tb.Skip(why + " (SHEDGUARD_REQUIRE_SERVERS=1 makes this a failure)")
-	return ""
 }
 
 func freePort(tb testing.TB) int {

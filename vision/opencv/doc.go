@@ -14,13 +14,19 @@
 // tests on a machine without OpenCV. --as-needed leaves away the forty libraries
 // that opencv4.pc names and nothing here calls.
 //
+// Cameras that speak RTSP are read with FFmpeg itself (stream.cpp), which OpenCV brings
+// along: cv::VideoCapture holds a lock of the whole process while it opens a stream, so
+// that one camera that hangs would keep all others from being opened, takes two seconds
+// of frames to open it, and hands out the last picture of a camera that fell silent
+// when it gives up, eight seconds old, as if it had just come.
+//
 // # Caveats
 //
 // A C++ exception that reaches Go ends the process, and gocv lets all of them
 // through. The calls whose input comes from outside (decoding, loading a network,
 // running it) therefore go through a few lines of C++ here that turn an exception
-// into an error. What hangs inside OpenCV cannot be stopped from Go: that is why
-// cameras live in a process of their own.
+// into an error. What hangs inside OpenCV (a device's driver) or while a name is looked
+// up cannot be stopped from Go: that is why cameras live in a process of their own.
 //
 // Depthwise convolutions are ours (depthwise.cpp): those of OpenCV 4.6 took most of the
 // time of the network.

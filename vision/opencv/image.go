@@ -2,7 +2,7 @@
 
 package opencv
 
-// #cgo pkg-config: opencv4
+// #cgo pkg-config: opencv4 libavformat libavcodec libavutil libswscale
 // #cgo LDFLAGS: -ljpeg
 // #cgo CXXFLAGS: -std=c++11 -O3 -Wno-psabi
 // #include <stdlib.h>

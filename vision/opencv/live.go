@@ -4,9 +4,11 @@ package opencv
 
 // #include <stdlib.h>
 // #include "shim.h"
+// #include "stream.h"
 import "C"
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -28,11 +31,15 @@ import (
 const LiveTimeout = 8 * time.Second
 
 // Live reads a camera as its frames come: RTSP over TCP, a V4L2 device, or a file at
-// its own speed. It may hang in spite of its time-out: see the package's caveats.
+// its own speed. A device may hang in spite of its time-out: see the package's caveats.
 type Live struct {
-	live unsafe.Pointer // cv::VideoCapture*
+	live unsafe.Pointer // cv::VideoCapture* of a device or a file
 	pace *pace          // of a file
 	read int
+
+	mu     sync.Mutex // guards that stream is there while it is stopped
+	stream *C.sg_stream
+	detach func() bool // from the context
 }
 
 // pace hands out frames of a file when they are due.
@@ -43,9 +50,12 @@ type pace struct {
 
 var videoDevice = regexp.MustCompile(`^/dev/video([0-9]{1,2})$`)
 
-// OpenLive opens a camera. The error never tells the address, which may hold a
-// password.
-func OpenLive(address string) (*Live, error) {
+// OpenLive opens a camera. Opening and reading it by RTSP end with ctx. The error never
+// tells the address, which may hold a password.
+func OpenLive(ctx context.Context, address string) (*Live, error) {
+	if !strings.HasPrefix(address, "/") {
+		return openStream(ctx, address)
+	}
 	device := -1
 	if m := videoDevice.FindStringSubmatch(address); m != nil {
 		n, err := strconv.Atoi(m[1])
@@ -53,12 +63,8 @@ func OpenLive(address string) (*Live, error) {
 			return nil, err
 		}
 		device = n
-	}
-	file := device < 0 && strings.HasPrefix(address, "/")
-	if file {
-		if _, err := os.Stat(address); err != nil { // FFmpeg does not say why
-			return nil, err
-		}
+	} else if _, err := os.Stat(address); err != nil { // FFmpeg does not say why
+		return nil, err
 	}
 	text := C.CString(address)
 	defer C.free(unsafe.Pointer(text))
@@ -66,7 +72,7 @@ func OpenLive(address string) (*Live, error) {
 	if err := taken(C.sg_open_live(text, C.int(device), C.int(LiveTimeout.Milliseconds()), &l.live)); err != nil {
 		return nil, fmt.Errorf("camera: %w within %s", err, LiveTimeout)
 	}
-	if file {
+	if device < 0 {
 		l.pace = &pace{begun: time.Now(), every: time.Second / 25}
 		if v, err := OpenVideo(address); err == nil {
 			if fps := v.FPS(); fps > 0 {
@@ -80,17 +86,47 @@ func OpenLive(address string) (*Live, error) {
 	return l, nil
 }
 
+func openStream(ctx context.Context, address string) (*Live, error) {
+	l := &Live{stream: C.sg_stream_new()}
+	if l.stream == nil {
+		return nil, errors.New("camera: out of memory")
+	}
+	l.detach = context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.stream != nil {
+			C.sg_stream_stop(l.stream)
+		}
+	})
+	text := C.CString(address)
+	defer C.free(unsafe.Pointer(text))
+	if err := taken(C.sg_stream_open(l.stream, text, C.int(LiveTimeout.Milliseconds()))); err != nil {
+		return nil, errors.Join(fmt.Errorf("camera: open: %w", err), l.Close())
+	}
+	return l, nil
+}
+
 // Next returns the next frame, io.EOF at the end of a file, and an error when a
 // camera gives no more.
 func (l *Live) Next() (*Image, error) {
 	img := &Image{mat: gocv.NewMat()}
+	if l.stream != nil {
+		if err := taken(C.sg_stream_read(l.stream, C.int(LiveTimeout.Milliseconds()), unsafe.Pointer(img.mat.Ptr()))); err != nil {
+			return nil, errors.Join(fmt.Errorf("camera: %w", err), img.Close())
+		}
+		return img, nil
+	}
+	asked := time.Now()
 	if err := taken(C.sg_read_live(l.live, unsafe.Pointer(img.mat.Ptr()))); err != nil {
 		return nil, errors.Join(fmt.Errorf("camera: %w", err), img.Close())
 	}
-	if img.mat.Empty() {
+	// What comes after a silence may be from before it: it would pass for a picture
+	// of now.
+	late := l.pace == nil && time.Since(asked) >= LiveTimeout
+	if img.mat.Empty() || late {
 		err := io.EOF
 		if l.pace == nil {
-			err = fmt.Errorf("camera: no frame within %s, or the stream ended", LiveTimeout)
+			err = fmt.Errorf("camera: no frame within %s", LiveTimeout)
 		}
 		return nil, errors.Join(err, img.Close())
 	}
@@ -103,6 +139,14 @@ func (l *Live) Next() (*Image, error) {
 
 // Close ends the stream.
 func (l *Live) Close() error {
+	if l.stream != nil {
+		l.detach()
+		l.mu.Lock()
+		s := l.stream
+		l.stream = nil
+		l.mu.Unlock()
+		C.sg_stream_close(s)
+	}
 	if l.live == nil {
 		return nil
 	}

@@ -119,8 +119,6 @@ void sg_set_threads(int n) { cv::setNumThreads(n); }
 
 char* sg_open_live(const char* url, int device, int timeout_ms, void** live) {
   return guarded([&] {
-    // Over TCP: what is lost of a picture over UDP comes as smears of any colour.
-    setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp", 0);
     auto capture = new cv::VideoCapture();
     *live = capture;
     bool open;

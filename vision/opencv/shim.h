@@ -27,7 +27,7 @@ char* sg_forward(void* net, const void* mat, const char* input, const float* tab
 char* sg_copy_pixels(void* mat, int width, int height, const void* bgr);
 void sg_set_threads(int n);
 
-// A camera or a file that is read as it comes. Opening and reading give up after
+// A device or a file that is read as it comes. Opening and reading give up after
 // timeout_ms where FFmpeg can tell. An empty mat is the end.
 char* sg_open_live(const char* url, int device, int timeout_ms, void** live);
 char* sg_read_live(void* live, void* mat);

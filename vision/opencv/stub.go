@@ -4,6 +4,7 @@ package opencv
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"image/jpeg"
 	"time"
@@ -135,7 +136,7 @@ const LiveTimeout = 8 * time.Second
 type Live struct{}
 
 // OpenLive returns [ErrNotBuilt].
-func OpenLive(string) (*Live, error) { return nil, ErrNotBuilt }
+func OpenLive(context.Context, string) (*Live, error) { return nil, ErrNotBuilt }
 
 // Next returns [ErrNotBuilt].
 func (*Live) Next() (*Image, error) { return nil, ErrNotBuilt }

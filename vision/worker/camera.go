@@ -17,6 +17,11 @@ import (
 	"github.com/shedguard/shedguard/vision/report"
 )
 
+// maxWait is the longest pause before a camera is opened again. With an attempt that
+// was just begun and hangs, and ten seconds until an alarm clears, a camera that is back
+// is no longer told as lost after 30 s.
+const maxWait = 5 * time.Second
+
 // camera is one camera and what is known of it.
 type camera struct {
 	Camera
@@ -136,7 +141,7 @@ func (w *Worker) capture(ctx context.Context, c *camera) {
 		case <-ctx.Done():
 		case <-time.After(wait):
 		}
-		wait = min(2*wait, 15*time.Second)
+		wait = min(2*wait, maxWait)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,7 +19,7 @@
 //
 // # What goes wrong
 //
-// A source that fails is opened again after 1 to 15 s, and the camera's health says
+// A source that fails is opened again after 1 to 5 s, and the camera's health says
 // why. A source that does not return at all cannot be stopped from Go: after
 // [Settings.Wedged] [Worker.Run] ends with [ErrWedged], and so should the process;
 // the gateway starts it again. A background that cannot be read is set aside. A disk

@@ -171,7 +171,7 @@ func openCamera(ctx context.Context, address string) (worker.Source, error) {
 		}
 		return mjpeg{m}, nil
 	}
-	l, err := opencv.OpenLive(address)
+	l, err := opencv.OpenLive(ctx, address)
 	if err != nil {
 		return nil, err
 	}
