@@ -56,6 +56,7 @@ raise SystemExit(f"without {missing}" if missing else 0)`
 		tb.Fatal(err)
 	}
 	defer func() { _ = log.Close() }() // the server holds its own copy
+	//nolint:gosec // the codec is the test's
 	cmd := exec.CommandContext(context.WithoutCancel(tb.Context()), python, "-c", script, codec)
 	cmd.Stderr = log
 	c := &Camera{tb: tb, answers: make(chan string, 1)}
@@ -81,7 +82,8 @@ raise SystemExit(f"without {missing}" if missing else 0)`
 		_ = c.input.Close() // it may have ended
 		late := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
 		defer late.Stop()
-		for range c.answers { //nolint:revive // until it has ended
+		for range c.answers {
+			continue // until it has ended
 		}
 		<-ended
 		_ = cmd.Wait() // how it ended does not matter
