@@ -177,14 +177,11 @@ func (w *worker) take(l report.Line, now time.Time) {
 	if h == nil {
 		return
 	}
-	at := now.Add(-time.Duration(h.FrameAgeMS) * time.Millisecond)
-	had := !w.frame[h.Camera].IsZero()
 	w.health[h.Camera] = *h
-	if had || h.FPS > 0 || h.Flame > 0 { // an age without a frame is that of the start
-		w.frame[h.Camera] = at
-	}
-	if had {
-		w.longest[h.Camera] = max(w.longest[h.Camera], now.Sub(at))
+	if !h.Waiting {
+		age := time.Duration(h.FrameAgeMS) * time.Millisecond
+		w.frame[h.Camera] = now.Add(-age)
+		w.longest[h.Camera] = max(w.longest[h.Camera], age)
 	}
 }
 
@@ -288,7 +285,9 @@ func startGateway(t *testing.T, camera, standInDir string) *gateway {
 		t.Fatal(err)
 	}
 	g := &gateway{}
-	g.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "shedguard"), "--log-format", "json", "run",
+	// The priority that deploy/systemd gives it, where that is allowed. Its worker has
+	// one of its own.
+	g.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), "nice", "-n", "-10", filepath.Join(bin, "shedguard"), "--log-format", "json", "run",
 		"--sim", "--state", filepath.Join(dir, "state"), "--broker", "mqtt://127.0.0.1:9", "--status", "127.0.0.1:0",
 		"--speed", "1", "--play", load, "--play-outlet", strconv.Itoa(loadedOutlet), "--camera", camera, "--vision", exe)
 	g.cmd.Env = append(os.Environ(), standInEnv+"="+standInDir)

@@ -33,7 +33,7 @@ const (
 
 // lives is how long a worker lives that dies: it is started again so seldom that the
 // supervisor does not lose its patience before a camera is lost.
-const lives = 9 * time.Second
+const lives = 10 * time.Second
 
 // standIn is a worker.
 func standIn(dir string) {
@@ -47,8 +47,10 @@ func standIn(dir string) {
 
 func play(dir, part string) error {
 	self := os.Getpid()
-	hello := func() error {
-		return report.NewWriter(os.Stdout).Write(report.Line{Hello: &report.Hello{Version: "test", Cameras: []string{"c1"}}})
+	out, began := report.NewWriter(os.Stdout), time.Now()
+	say := func() error { // that it lives, and has not seen a frame
+		age := time.Since(began).Milliseconds()
+		return out.Write(report.Line{Health: &report.Health{Camera: "c1", FrameAgeMS: age, Waiting: true}})
 	}
 	switch part {
 	case partReal:
@@ -58,17 +60,16 @@ func play(dir, part string) error {
 		}
 		return syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
 	case partDies:
-		if err := hello(); err != nil {
-			return err
+		for time.Since(began) < lives {
+			if err := say(); err != nil {
+				return err
+			}
+			<-time.After(time.Second)
 		}
-		<-time.After(lives)
 		return syscall.Kill(self, syscall.SIGKILL)
 	case partHang:
 		return errors.Join(syscall.Kill(self, syscall.SIGSTOP), errors.New("went on"))
 	case partEats:
-		if err := hello(); err != nil {
-			return err
-		}
 		var eaten [][]byte
 		for range 1024 { // nobody stops it: the machine must live
 			b := make([]byte, 8<<20) // 512 MiB are reached as lives ends
@@ -76,7 +77,10 @@ func play(dir, part string) error {
 				b[i] = 1
 			}
 			eaten = append(eaten, b)
-			<-time.After(lives / 64)
+			if err := say(); err != nil {
+				return err
+			}
+			<-time.After(lives / 60)
 		}
 		return fmt.Errorf("nobody stopped it at %d MiB", len(eaten)*8)
 	default:

@@ -83,8 +83,8 @@ type Eyes struct {
 type camera struct {
 	Camera
 	since  time.Time // of the first look: a camera has as long to show itself
+	newest time.Time // when the newest frame came; zero before the first
 	health report.Health
-	heard  time.Time // when health came
 	sights map[string]*sight
 }
 
@@ -149,7 +149,12 @@ func (e *Eyes) Take(l report.Line, now time.Time) {
 	switch {
 	case l.Health != nil:
 		if c := e.cameras[l.Health.Camera]; c != nil {
-			c.health, c.heard = *l.Health, now
+			c.health = *l.Health
+			// A worker that was started again and has had no frame does not know how
+			// old the newest one is: one that dies soon after every start never does.
+			if !c.health.Waiting {
+				c.newest = now.Add(-time.Duration(c.health.FrameAgeMS) * time.Millisecond)
+			}
 		}
 	case l.Observation != nil:
 		o := l.Observation
@@ -212,9 +217,9 @@ func (e *Eyes) lookAfter(c *camera, v *View, now time.Time) {
 	}
 	maps.DeleteFunc(c.sights, func(_ string, s *sight) bool { return now.Sub(s.heard) > e.settings.SightAge })
 	subject := cameraSubject(c.Name)
-	newest := c.since // of a frame
-	if !c.heard.IsZero() {
-		newest = c.heard.Add(-time.Duration(c.health.FrameAgeMS) * time.Millisecond)
+	newest := c.newest
+	if newest.IsZero() {
+		newest = c.since
 	}
 	switch age := now.Sub(newest); {
 	case age > e.settings.Lost:

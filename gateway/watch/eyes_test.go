@@ -234,6 +234,25 @@ func TestCameraHealth(t *testing.T) {
 	}
 }
 
+// TestAWorkerThatAlwaysDies: what is started again and again and never has a frame is
+// no sign of life of a camera.
+func TestAWorkerThatAlwaysDies(t *testing.T) {
+	s := open(t, shedguard.ActionCutZone)
+	s.pass(time.Second, nil) // with frames
+	for n := range 20 {
+		s.now = s.now.Add(time.Second)
+		s.eyes.Take(report.Line{Health: &report.Health{Camera: "c1", FrameAgeMS: int64(n%5) * 1000, Waiting: true}}, s.now)
+		s.eyes.Take(report.Line{Health: &report.Health{Camera: "c2", FrameAgeMS: 100}}, s.now)
+	}
+	if got := told(s.eyes.Look(s.now)); got != "camera/c1:camera_lost:" {
+		t.Errorf("after 20 s: %q", got)
+	}
+	s.eyes.Take(report.Line{Health: &report.Health{Camera: "c1", FrameAgeMS: 100}}, s.now)
+	if got := told(s.eyes.Look(s.now)); got != "" {
+		t.Errorf("with a frame: %q", got)
+	}
+}
+
 func TestWhatNewEyesRefuses(t *testing.T) {
 	_, err := watch.NewEyes(watch.Settings{},
 		[]watch.Camera{{Name: "c1"}, {Name: "c1", Zones: []string{"cellar"}}},

@@ -33,11 +33,12 @@ type Hello struct {
 // Health is how a camera does.
 type Health struct {
 	Camera     string         `json:"camera"`
-	FrameAgeMS int64          `json:"frame_age_ms"` // of the newest frame; since the start when there was none
-	FPS        float64        `json:"fps"`          // frames judged a second, of the last ten
-	Fault      string         `json:"fault"`        // why the camera is blind, a word of vision/health; empty: it is not
-	Error      string         `json:"error"`        // why there are no frames; empty: there are
-	Flame      float64        `json:"flame"`        // highest score of the last second
+	FrameAgeMS int64          `json:"frame_age_ms"`      // of the newest frame; since the start while Waiting
+	Waiting    bool           `json:"waiting,omitempty"` // this process has had no frame yet
+	FPS        float64        `json:"fps"`               // frames judged a second, of the last ten
+	Fault      string         `json:"fault"`             // why the camera is blind, a word of vision/health; empty: it is not
+	Error      string         `json:"error"`             // why there are no frames; empty: there are
+	Flame      float64        `json:"flame"`             // highest score of the last second
 	Smoke      float64        `json:"smoke"`
 	JudgeMS    float64        `json:"judge_ms"` // time a frame takes the model, mean of the last ten seconds
 	Shadow     bool           `json:"shadow"`   // it only looks on yet

@@ -338,10 +338,10 @@ func (w *Worker) say(c *camera, now time.Time) error {
 		s.since, s.frames, s.cost, s.spent = now, 0, 0, 0
 	}
 	c.mu.Lock()
-	age, trouble := now.Sub(c.seen), c.trouble
+	age, trouble, waiting := now.Sub(c.seen), c.trouble, c.at.IsZero()
 	c.mu.Unlock()
 	h := &report.Health{
-		Camera: c.Name, FrameAgeMS: max(age.Milliseconds(), 0), FPS: s.fps, Fault: string(c.fault), Error: trouble,
+		Camera: c.Name, FrameAgeMS: max(age.Milliseconds(), 0), Waiting: waiting, FPS: s.fps, Fault: string(c.fault), Error: trouble,
 		Flame: s.peak.Flame, Smoke: s.peak.Smoke, JudgeMS: s.judgeMS, Shadow: c.judge.Watch.Shadow(), LearnedS: int64(c.judge.Watch.Learned().Seconds()),
 		Frames: s.looked, Judged: s.judged,
 	}

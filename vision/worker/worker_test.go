@@ -406,7 +406,7 @@ func TestACameraThatFails(t *testing.T) {
 		if h := r.health("c2"); h.FrameAgeMS > 500 || h.Error != "" {
 			t.Errorf("its neighbour: %+v", h)
 		}
-		if _, n := r.seen("c1"); n < 4 || n > 9 {
+		if _, n := r.seen("c1"); n < 10 || n > 16 {
 			t.Errorf("opened %d times within a minute", n)
 		}
 		if n := strings.Count(r.log.String(), "camera gives no frames"); n != 1 {
