@@ -28,7 +28,8 @@ import (
 
 const (
 	// lostWithin is how long after its last frame a camera may be taken for good, and
-	// backWithin how long after it is good again it may be taken for lost.
+	// backWithin how long it takes at most to watch one again that is good again, and
+	// to tell that it is.
 	lostWithin = 20 * time.Second
 	backWithin = 30 * time.Second
 	// startWithin bounds what nothing is measured by.
@@ -100,6 +101,7 @@ type worker struct {
 	longest map[string]time.Duration
 	sizes   map[string]image.Point // of the picture that was asked for last
 	input   io.Writer
+	asked   map[string]time.Time
 }
 
 // view is a camera of a worker.
@@ -118,7 +120,7 @@ func startWorker(t *testing.T, views ...view) *worker {
 	if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w := &worker{health: make(map[string]report.Health), frame: make(map[string]time.Time), longest: make(map[string]time.Duration), sizes: make(map[string]image.Point)}
+	w := &worker{health: make(map[string]report.Health), frame: make(map[string]time.Time), longest: make(map[string]time.Duration), sizes: make(map[string]image.Point), asked: make(map[string]time.Time)}
 	w.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), filepath.Join(bin, "shedguard-vision"), "run", "--config", path)
 	in, err := w.cmd.StdinPipe()
 	if err != nil {
@@ -215,6 +217,10 @@ func (w *worker) shows(t *testing.T, camera string, width, height int) bool {
 	if w.sizes[camera] == image.Pt(width, height) {
 		return true
 	}
+	if time.Since(w.asked[camera]) < time.Second/2 {
+		return false
+	}
+	w.asked[camera] = time.Now()
 	if _, err := fmt.Fprintf(w.input, `{"snapshot":{"camera":%q,"id":"S"}}`+"\n", camera); err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +259,17 @@ func held(t *testing.T, pid int) (h holdings) {
 		}
 	}
 	return h
+}
+
+// heldBy is the resident memory of a process in KiB; 0 where nobody tells.
+func heldBy(pid string) int {
+	b, _ := os.ReadFile(filepath.Join("/proc", pid, "statm")) // without it: 0
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.Atoi(fields[1]) // the kernel's own number
+	return pages * (os.Getpagesize() >> 10)
 }
 
 // gateway is a shedguard with a camera worker, on a simulated shed.
