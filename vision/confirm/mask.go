@@ -58,8 +58,8 @@ func (r *Regions) Validate() error {
 	return nil
 }
 
-// has reports whether the point is looked at.
-func (r *Regions) has(x, y float64) bool {
+// Has reports whether the point is looked at.
+func (r *Regions) Has(x, y float64) bool {
 	in := len(r.Include) == 0
 	for _, p := range r.Include {
 		in = in || p.Has(x, y)
@@ -74,7 +74,7 @@ func (r *Regions) has(x, y float64) bool {
 func (r *Regions) cells(h *vision.Heat) []bool {
 	out := make([]bool, h.Cols*h.Rows)
 	for i := range out {
-		out[i] = r.has((float64(i%h.Cols)+0.5)/float64(h.Cols), (float64(i/h.Cols)+0.5)/float64(h.Rows))
+		out[i] = r.Has((float64(i%h.Cols)+0.5)/float64(h.Cols), (float64(i/h.Cols)+0.5)/float64(h.Rows))
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/confirm"
 	"github.com/shedguard/shedguard/vision/health"
 )
 
@@ -47,6 +48,7 @@ const (
 // The zero Gaze has seen nothing.
 type Gaze struct {
 	begun  bool
+	out    [health.Size]bool // what goes on there is nobody's concern
 	last   [health.Size]uint8
 	usual  [health.Size]float32 // grey levels
 	stir   [health.Size]float32 // share of the last frames in which a pixel stood out
@@ -55,6 +57,13 @@ type Gaze struct {
 	judged time.Time            // the last frame that was worth it
 	turn   int                  // closer looks so far
 	tour   int                  // of them those at one part after the other
+}
+
+// Limit keeps the gaze from what goes on outside the regions.
+func (g *Gaze) Limit(r *confirm.Regions) {
+	for i := range g.out {
+		g.out[i] = !r.Has((float64(i%health.Width)+0.5)/health.Width, (float64(i/health.Width)+0.5)/health.Height)
+	}
 }
 
 // Worth takes every frame's grey copy and reports whether the model is to see the frame:
@@ -89,7 +98,7 @@ func (g *Gaze) compare(grey *[health.Size]uint8) {
 	limitEver := outstanding + 2*median(&ever)
 	for i, v := range grey {
 		g.stir[i] *= 0.8
-		if apart(v, g.last[i]) >= limit || apart(v, level(g.usual[i])) >= limitEver {
+		if !g.out[i] && (apart(v, g.last[i]) >= limit || apart(v, level(g.usual[i])) >= limitEver) {
 			g.stir[i] += 0.2
 		}
 		g.usual[i] += min(max(float32(v)-g.usual[i], -absorb), absorb)

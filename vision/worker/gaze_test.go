@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/confirm"
 	"github.com/shedguard/shedguard/vision/health"
 	"github.com/shedguard/shedguard/vision/worker"
 )
@@ -166,6 +167,31 @@ func TestWhatIsFollowedIsLookedAtFirst(t *testing.T) {
 	}
 	if atOne < 12 || atTwo < 12 || elsewhere < 12 {
 		t.Errorf("%d and %d looks at what is followed, %d elsewhere", atOne, atTwo, elsewhere)
+	}
+}
+
+func TestWhatGoesOnOutsideTheRegionsWakesNobody(t *testing.T) {
+	w := newWall()
+	g, now := watched(w)
+	street := confirm.Polygon{{X: 0, Y: 0}, {X: 0.3, Y: 0}, {X: 0.3, Y: 1}, {X: 0, Y: 1}}
+	g.Limit(&confirm.Regions{Exclude: []confirm.Polygon{street}})
+	for x, want := range map[float64]bool{0.1: false, 0.6: true} {
+		w.spots = []vision.Rect{{X: x, Y: 0.5, W: 0.1, H: 0.1}}
+		worth := 0
+		for range 10 {
+			if g.Worth(w.grey(), now, false, idle) {
+				worth++
+			}
+			now = now.Add(frameTime)
+		}
+		if (worth > 5) != want {
+			t.Errorf("at %g: %d of 10 frames are worth a look", x, worth)
+		}
+		w.spots = nil
+		for range 1000 {
+			g.Worth(w.grey(), now, false, idle)
+			now = now.Add(frameTime)
+		}
 	}
 }
 

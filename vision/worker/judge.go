@@ -34,7 +34,9 @@ func NewJudge(d Detector, s *Settings, learn time.Duration, r confirm.Regions, c
 	if err != nil {
 		return nil, err
 	}
-	return &Judge{Watch: watch, detector: d, idle: s.Idle}, nil
+	j := &Judge{Watch: watch, detector: d, idle: s.Idle}
+	j.gaze.Limit(&r)
+	return j, nil
 }
 
 // Next judges the picture of the moment at; grey is its grey copy.
