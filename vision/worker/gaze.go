@@ -38,6 +38,11 @@ const (
 	// one that does not go to what is followed.
 	tourTurn  = 8
 	placeTurn = 3
+	// A block that stands out for restless of the time, over restlessOver, is no reason to
+	// look: it is the camera's clock, a lamp that blinks, leaves. What burns there was before
+	// the model for a minute by then, and is every idle, or else is followed.
+	restless     = 0.7
+	restlessOver = time.Minute
 )
 
 // Gaze knows what a camera's picture usually looks like, and from that which frames
@@ -54,6 +59,8 @@ type Gaze struct {
 	stir   [health.Size]float32 // share of the last frames in which a pixel stood out
 	rest   [health.Size]float32 // 1 where it has just looked closer, falling to 0
 	all    bool                 // the whole picture changed with the newest frame
+	out    [blocks]float32      // share of the last restlessOver in which a block stood out
+	at     time.Time            // of the newest frame
 	judged time.Time            // the last frame that was worth it
 	turn   int                  // closer looks so far
 	tour   int                  // of them those at one part after the other
@@ -67,16 +74,41 @@ func (g *Gaze) Limit(r *confirm.Regions) {
 }
 
 // Worth takes every frame's grey copy and reports whether the model is to see the frame:
-// something is tracked, a place stands out, the whole picture has changed, or the
-// last one was idle ago.
+// something is tracked, a place stands out that does not always, the whole picture has
+// changed, or the last one was idle ago.
 func (g *Gaze) Worth(grey *[health.Size]uint8, at time.Time, tracking bool, idle time.Duration) bool {
 	g.compare(grey)
-	_, busy := g.place()
-	worth := busy || g.all || tracking || g.judged.IsZero() || at.Sub(g.judged) >= idle
+	worth := g.busy(at) || g.all || tracking || g.judged.IsZero() || at.Sub(g.judged) >= idle
 	if worth {
 		g.judged = at
 	}
 	return worth
+}
+
+// busy reports whether a block stands out that does not always.
+func (g *Gaze) busy(at time.Time) (yes bool) {
+	share := float32(min(at.Sub(g.at).Seconds()/restlessOver.Seconds(), 0.1))
+	if g.at.IsZero() || share < 0 {
+		share = 0
+	}
+	g.at = at
+	for i, stir := range g.stirs() {
+		out := float32(0)
+		if stir >= stirred {
+			out = 1
+			yes = yes || g.out[i] < restless
+		}
+		g.out[i] += (out - g.out[i]) * share
+	}
+	return yes
+}
+
+// stirs is how much each block has stood out lately.
+func (g *Gaze) stirs() (stir [blocks]float32) {
+	for i, s := range g.stir {
+		stir[i/health.Width/blockHeight*blocksWide+i%health.Width/blockWidth] += s / (blockWidth * blockHeight)
+	}
+	return stir
 }
 
 // compare tells where a frame differs from what is usual.
@@ -180,11 +212,11 @@ func (g *Gaze) followed(small iter.Seq[vision.Rect]) (best vision.Rect, ok bool)
 // thing, however large: of the things the one that was not looked at closer for longest
 // has its turn, and of its blocks the one that was not.
 func (g *Gaze) place() (vision.Rect, bool) {
-	var stir, rest [blocks]float32
-	for i := range health.Size {
+	stir := g.stirs()
+	var rest [blocks]float32
+	for i, r := range g.rest {
 		at := i/health.Width/blockHeight*blocksWide + i%health.Width/blockWidth
-		stir[at] += g.stir[i] / (blockWidth * blockHeight)
-		rest[at] = max(rest[at], g.rest[i])
+		rest[at] = max(rest[at], r)
 	}
 	var done [blocks]bool
 	var stack [blocks]int

@@ -146,6 +146,53 @@ func TestWhatStandsOutIsLookedAt(t *testing.T) {
 	}
 }
 
+// TestAClockIsNoReasonToLook: what stands out all the time, in every camera's picture,
+// does not keep the model busy for ever, and what begins beside it is seen at once.
+func TestAClockIsNoReasonToLook(t *testing.T) {
+	digit := vision.Rect{X: 0.1, Y: 0.93, W: 0.02, H: 0.04}
+	w := newWall()
+	g, now := watched(w)
+	watch := func(frames int) (worth int) {
+		for range frames {
+			w.spots = w.spots[:0]
+			if now.Unix()%2 == 0 { // another digit each second
+				w.spots = append(w.spots, digit)
+			}
+			if g.Worth(w.grey(), now, false, idle) {
+				worth++
+			}
+			now = now.Add(frameTime)
+		}
+		return worth
+	}
+	if n := watch(150); n < 130 {
+		t.Errorf("%d of the first 150 frames were worth a look", n)
+	}
+	watch(5 * 90)
+	if n := watch(300); n > 35 {
+		t.Errorf("%d of 300 frames are worth a look, two minutes later", n)
+	}
+	w.spots = []vision.Rect{{X: 0.16, Y: 0.86, W: 0.03, H: 0.04}}
+	for i := 0; ; i++ {
+		if g.Worth(w.grey(), now, false, time.Hour) {
+			break
+		}
+		if i == 3 {
+			t.Fatal("what begins beside the clock is not seen")
+		}
+		now = now.Add(frameTime)
+	}
+	// A clock that is gone is forgotten.
+	w.spots = nil
+	for range 5 * 240 {
+		g.Worth(w.grey(), now, false, idle)
+		now = now.Add(frameTime)
+	}
+	if n := watch(50); n < 35 {
+		t.Errorf("%d of 50 frames of a clock that comes anew were worth a look", n)
+	}
+}
+
 func TestWhatIsFollowedIsLookedAtFirst(t *testing.T) {
 	w := newWall()
 	g, now := watched(w)
