@@ -53,7 +53,7 @@ const (
 // The zero Gaze has seen nothing.
 type Gaze struct {
 	begun  bool
-	out    [health.Size]bool // what goes on there is nobody's concern
+	ignore [health.Size]bool // what goes on there is nobody's concern
 	last   [health.Size]uint8
 	usual  [health.Size]float32 // grey levels
 	stir   [health.Size]float32 // share of the last frames in which a pixel stood out
@@ -68,8 +68,8 @@ type Gaze struct {
 
 // Limit keeps the gaze from what goes on outside the regions.
 func (g *Gaze) Limit(r *confirm.Regions) {
-	for i := range g.out {
-		g.out[i] = !r.Has((float64(i%health.Width)+0.5)/health.Width, (float64(i/health.Width)+0.5)/health.Height)
+	for i := range g.ignore {
+		g.ignore[i] = !r.Has((float64(i%health.Width)+0.5)/health.Width, (float64(i/health.Width)+0.5)/health.Height)
 	}
 }
 
@@ -130,7 +130,7 @@ func (g *Gaze) compare(grey *[health.Size]uint8) {
 	limitEver := outstanding + 2*median(&ever)
 	for i, v := range grey {
 		g.stir[i] *= 0.8
-		if !g.out[i] && (apart(v, g.last[i]) >= limit || apart(v, level(g.usual[i])) >= limitEver) {
+		if !g.ignore[i] && (apart(v, g.last[i]) >= limit || apart(v, level(g.usual[i])) >= limitEver) {
 			g.stir[i] += 0.2
 		}
 		g.usual[i] += min(max(float32(v)-g.usual[i], -absorb), absorb)
