@@ -6,8 +6,12 @@ import (
 	"image"
 	"io"
 	"math"
+	"runtime"
+	"sync"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/shedguard/shedguard/vision"
 	"github.com/shedguard/shedguard/vision/confirm"
@@ -79,7 +83,7 @@ type reelLine struct {
 	InTime        int           `json:"in_time"` // of them
 	WorstPreAlarm vision.Number `json:"worst_flame_to_pre_alarm_s"`
 	WorstAlarm    vision.Number `json:"worst_flame_to_alarm_s"`
-	MSFrame       vision.Number `json:"ms_frame"` // drawing, judging, confirming
+	MSFrame       vision.Number `json:"ms_frame"` // drawing, judging, confirming; as many clips at once as there are processors
 }
 
 // theatre shows frames to the same gate and the same confirmation as a camera's
@@ -220,13 +224,13 @@ func reel(length time.Duration) []clip {
 	return clips
 }
 
-// play renders a clip and shows it.
-func (ev *evaluation) play(c *clip, p *progress) (clipLine, error) {
+// play renders a clip and shows it to a detector.
+func (ev *evaluation) play(d *opencv.Detector, c *clip, step func()) (clipLine, error) {
 	s, err := scene.New(scene.Options{Width: reelWidth, Height: reelHeight, Seed: c.seed, Script: c.script})
 	if err != nil {
 		return clipLine{}, err
 	}
-	h, err := newTheatre(ev.detector, ev.settings, c.name, c.learn)
+	h, err := newTheatre(d, ev.settings, c.name, c.learn)
 	if err != nil {
 		return clipLine{}, err
 	}
@@ -249,13 +253,13 @@ func (ev *evaluation) play(c *clip, p *progress) (clipLine, error) {
 		if err := errors.Join(h.show(img, t), img.Close()); err != nil {
 			return clipLine{}, err
 		}
-		p.step()
+		step()
 	}
 	return h.done(), nil
 }
 
 // rendered plays the reel and sums it up.
-func (ev *evaluation) rendered() error {
+func (ev *evaluation) rendered() (err error) {
 	if ev.Reel == 0 {
 		return nil
 	}
@@ -266,20 +270,57 @@ func (ev *evaluation) rendered() error {
 	}
 	p := newProgress(ev.errs, "frames of the reel", frames)
 	defer p.clear()
-	began := time.Now()
-	r := &reelLine{WorstPreAlarm: vision.Number(math.Inf(-1)), WorstAlarm: vision.Number(math.Inf(-1))}
+	lines := make([]clipLine, len(clips))
+	var (
+		mu   sync.Mutex // guards p, spent and what is written
+		todo errgroup.Group
+		free = make(chan *opencv.Detector, runtime.GOMAXPROCS(0)) // one clip each
+	)
+	free <- ev.detector
+	for range cap(free) - 1 {
+		d, _, failed := ev.open()
+		if failed != nil {
+			return failed
+		}
+		defer func() { err = errors.Join(err, d.Close()) }()
+		free <- d
+	}
+	var spent time.Duration
+	todo.SetLimit(cap(free))
 	for i := range clips {
-		line, err := ev.play(&clips[i], p)
-		if err != nil {
-			return err
-		}
-		if ev.ctx.Err() != nil {
-			return nil
-		}
-		ev.clips = append(ev.clips, line)
-		if err := ev.write(line); err != nil {
-			return err
-		}
+		todo.Go(func() error {
+			d := <-free
+			defer func() { free <- d }()
+			began := time.Now()
+			line, err := ev.play(d, &clips[i], func() {
+				mu.Lock()
+				defer mu.Unlock()
+				p.step()
+			})
+			if err != nil || ev.ctx.Err() != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			spent += time.Since(began)
+			lines[i] = line
+			return ev.write(line)
+		})
+	}
+	if err := todo.Wait(); err != nil || ev.ctx.Err() != nil {
+		return err
+	}
+	ev.clips = append(ev.clips, lines...)
+	ev.reel = sum(lines)
+	ev.reel.MSFrame = vision.Number(spent.Seconds() * 1000 / float64(max(p.done, 1)))
+	return nil
+}
+
+// sum is what the lines of a reel come to.
+func sum(lines []clipLine) *reelLine {
+	r := &reelLine{WorstPreAlarm: vision.Number(math.Inf(-1)), WorstAlarm: vision.Number(math.Inf(-1))}
+	for i := range lines {
+		line := &lines[i]
 		if !line.Burns {
 			r.Hours += line.Seconds / 3600
 			r.PreAlarms += line.PreAlarms
@@ -293,9 +334,7 @@ func (ev *evaluation) rendered() error {
 		r.WorstPreAlarm = max(r.WorstPreAlarm, line.FlamePreAlarmS) // NaN wins
 		r.WorstAlarm = max(r.WorstAlarm, line.FlameAlarmS)
 	}
-	r.MSFrame = vision.Number(time.Since(began).Seconds() * 1000 / float64(max(p.done, 1)))
-	ev.reel = r
-	return nil
+	return r
 }
 
 // bars tells what the reel must show and does not.
