@@ -166,7 +166,7 @@ func (c *benchCmd) watch(e *env, urls []string, row *costLine) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cfg := &worker.Config{
-		StateDir: filepath.Join(dir, "state"), Threads: 1, Nice: 10,
+		StateDir: filepath.Join(dir, "state"), Threads: 1,
 		Evidence: worker.Evidence{Dir: filepath.Join(dir, "evidence"), MaxMB: 64, MaxAge: time.Hour, Privacy: worker.PrivacyNone},
 	}
 	for i, url := range urls {
@@ -499,8 +499,8 @@ func (c *benchCmd) tell(e *env, rows []costLine) error {
 		return err
 	}
 	fmt.Fprint(out, "\nCPU is the user and system time of the worker process with all its threads; 100 % is one core. Drawing and\n"+
-		"serving the pictures is not in it. What other programs use meanwhile changes it little; it does change frames/s,\n"+
-		"for the worker stands back behind them.\n")
+		"serving the pictures is not in it. What other programs use meanwhile changes CPU a frame little; it does change\n"+
+		"frames/s where there is too little left, and CPU of a core with it.\n")
 	for i := range rows {
 		if r := &rows[i]; float64(r.FramesPerS) < 0.9*r.FPS*float64(r.Cameras) {
 			fmt.Fprintf(out, "%s: %.1f frames/s of %g that are wanted: this machine is too slow for these cameras, or too busy (other programs: %.0f %% of a core).\n",
