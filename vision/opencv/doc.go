@@ -28,10 +28,14 @@
 // into an error. What hangs inside OpenCV (a device's driver) or while a name is looked
 // up cannot be stopped from Go: that is why cameras live in a process of their own.
 //
+// A [Still] is a camera's JPEG of which an eighth is decoded, in grey, until more is asked
+// for: libjpeg itself does that, and tells of damage, which OpenCV fills with grey. Bytes
+// too many are no damage; some cameras send them.
+//
 // Depthwise convolutions are ours (depthwise.cpp): those of OpenCV 4.6 took most of the
 // time of the network.
 //
-// An [Image], a [Video] and a [Detector] hold memory that Go does not see: close
+// An [Image], a [Still], a [Video] and a [Detector] hold memory that Go does not see: close
 // them. None of them is safe for use by several goroutines at once; different ones
 // are. The number of threads is the process's ([SetThreads]).
 package opencv

@@ -7,8 +7,9 @@
 // happened seconds ago. One goroutine judges: of the cameras that are due it takes
 // the one that has waited longest, so that several share one processor fairly. A
 // frame is looked at for the camera's health (vision/health), and goes to the model
-// when something in it stands out from what the picture usually is, when something is
-// being followed, and at least every [Settings.Idle]: a quiet shed costs little. The
+// when something in it stands out from what the picture usually is, and does not always,
+// as a camera's clock does, when something is being followed, and at least every
+// [Settings.Idle]: a quiet shed costs little. The
 // model sees the whole picture, and then a part of it as if that were all ([Gaze]): a
 // flame that begins is a hundredth of a wide picture, and nothing at the model's few
 // pixels. What it sees is confirmed over time (vision/confirm), told on standard output
@@ -22,6 +23,7 @@
 // A source that fails is opened again after 1 to 5 s, and the camera's health says
 // why. A source that does not return at all cannot be stopped from Go: after
 // [Settings.Wedged] [Worker.Run] ends with [ErrWedged], and so should the process;
-// the gateway starts it again. A background that cannot be read is set aside. A disk
+// the gateway starts it again. Damaged pictures are left away; a camera that gives nothing
+// else gives no frames. A background that cannot be read is set aside. A disk
 // that is full costs evidence and nothing else.
 package worker
