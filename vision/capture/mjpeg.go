@@ -33,6 +33,10 @@ const (
 // ErrSilent comes when a camera said nothing for Silence.
 var ErrSilent = errors.New("the camera says nothing")
 
+// ErrRefused comes from a camera that does not take the user and the password. Some
+// let nobody in for half an hour after a few such attempts: whoever gets this waits.
+var ErrRefused = errors.New("the camera refuses the user or the password")
+
 // MJPEG is a camera's stream.
 type MJPEG struct {
 	cancel context.CancelCauseFunc
@@ -81,6 +85,9 @@ func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
 		return fail(err)
 	}
 	m.body = res.Body
+	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+		return fail(errors.Join(fmt.Errorf("%w: HTTP %s", ErrRefused, res.Status), res.Body.Close()))
+	}
 	if res.StatusCode != http.StatusOK {
 		return fail(errors.Join(fmt.Errorf("HTTP %s", res.Status), res.Body.Close()))
 	}

@@ -70,7 +70,7 @@ func TestUserAndPassword(t *testing.T) {
 		t.Error("no end")
 	}
 	_, err = capture.OpenMJPEG(t.Context(), strings.Replace(camera.URL, "http://", "http://viewer:guess@", 1))
-	if err == nil || !strings.Contains(err.Error(), "HTTP 401 Unauthorized") || strings.Contains(err.Error(), "guess") {
+	if !errors.Is(err, capture.ErrRefused) || !strings.Contains(err.Error(), "HTTP 401 Unauthorized") || strings.Contains(err.Error(), "guess") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"gocv.io/x/gocv"
 
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/capture"
 )
 
 // LiveTimeout is how long a camera may take to answer.
@@ -101,6 +102,9 @@ func openStream(ctx context.Context, address string) (*Live, error) {
 	text := C.CString(address)
 	defer C.free(unsafe.Pointer(text))
 	if err := taken(C.sg_stream_open(l.stream, text, C.int(LiveTimeout.Milliseconds()))); err != nil {
+		if strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "403") { // FFmpeg's text of the status
+			err = fmt.Errorf("%w: %w", capture.ErrRefused, err)
+		}
 		return nil, errors.Join(fmt.Errorf("camera: open: %w", err), l.Close())
 	}
 	return l, nil

@@ -3,8 +3,12 @@
 package opencv_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"net/textproto"
 	"os"
 	"strconv"
 	"strings"
@@ -12,6 +16,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard/internal/rtsptest"
+	"github.com/shedguard/shedguard/vision/capture"
 	"github.com/shedguard/shedguard/vision/opencv"
 )
 
@@ -123,6 +128,39 @@ func TestLiveRefuses(t *testing.T) {
 				t.Errorf("%v, want %s", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestLiveTellsARefusal: a wrong password is known from a camera that is not there.
+func TestLiveTellsARefusal(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			in := textproto.NewReader(bufio.NewReader(c))
+			for {
+				if _, err := in.ReadLine(); err != nil {
+					break
+				}
+				head, err := in.ReadMIMEHeader()
+				if err != nil {
+					break
+				}
+				fmt.Fprintf(c, "RTSP/1.0 401 Unauthorized\r\nCSeq: %s\r\nWWW-Authenticate: Basic realm=\"camera\"\r\n\r\n", head.Get("CSeq"))
+			}
+			_ = c.Close()
+		}
+	}()
+	_, err = opencv.OpenLive(t.Context(), "rtsp://user:secret@"+listener.Addr().String()+"/camera")
+	if !errors.Is(err, capture.ErrRefused) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v, want %v", err, capture.ErrRefused)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/capture"
 	"github.com/shedguard/shedguard/vision/confirm"
 	"github.com/shedguard/shedguard/vision/evidence"
 	"github.com/shedguard/shedguard/vision/health"
@@ -21,6 +22,10 @@ import (
 // was just begun and hangs, and ten seconds until an alarm clears, a camera that is back
 // is no longer told as lost after 30 s.
 const maxWait = 5 * time.Second
+
+// refusedWait is the pause after a camera refused the password: tried every few
+// seconds, many a camera locks its account.
+const refusedWait = 2 * time.Minute
 
 // camera is one camera and what is known of it.
 type camera struct {
@@ -133,6 +138,9 @@ func (w *Worker) capture(ctx context.Context, c *camera) {
 		}
 		if got {
 			wait = time.Second
+		}
+		if errors.Is(err, capture.ErrRefused) {
+			wait = refusedWait
 		}
 		if c.fail(err) {
 			w.opts.Log.Warn("camera gives no frames", "camera", c.Name, "url", Redact(c.URL), "err", err, "retry_in", wait)

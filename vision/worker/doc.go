@@ -20,8 +20,8 @@
 //
 // # What goes wrong
 //
-// A source that fails is opened again after 1 to 5 s, and the camera's health says
-// why. A source that does not return at all cannot be stopped from Go: after
+// A source that fails is opened again after 1 to 5 s, one that refuses the password after
+// two minutes, and the camera's health says why. A source that does not return at all cannot be stopped from Go: after
 // [Settings.Wedged] [Worker.Run] ends with [ErrWedged], and so should the process;
 // the gateway starts it again. Damaged pictures are left away; a camera that gives nothing
 // else gives no frames. A background that cannot be read is set aside. A disk

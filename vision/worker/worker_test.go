@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/capture"
 	"github.com/shedguard/shedguard/vision/confirm"
 	"github.com/shedguard/shedguard/vision/report"
 	"github.com/shedguard/shedguard/vision/worker"
@@ -398,9 +399,9 @@ func TestACameraThatFails(t *testing.T) {
 		r := rigged(t, dir, "c1", "c2")
 		end := r.start(t)
 		time.Sleep(5 * time.Second)
-		r.set("c1", func(s *show) { s.err = errors.New("401 Unauthorized") })
+		r.set("c1", func(s *show) { s.err = errors.New("no route to host") })
 		time.Sleep(60 * time.Second)
-		if h := r.health("c1"); h.FrameAgeMS < 55_000 || h.Error != "401 Unauthorized" {
+		if h := r.health("c1"); h.FrameAgeMS < 55_000 || h.Error != "no route to host" {
 			t.Errorf("%+v", h)
 		}
 		if h := r.health("c2"); h.FrameAgeMS > 500 || h.Error != "" {
@@ -416,6 +417,28 @@ func TestACameraThatFails(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		if h := r.health("c1"); h.FrameAgeMS > 500 || h.Error != "" {
 			t.Errorf("it is back: %+v", h)
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestACameraThatRefuses is asked every two minutes: many a camera locks its account.
+func TestACameraThatRefuses(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t, dir, "c1")
+		end := r.start(t)
+		r.set("c1", func(s *show) { s.err = fmt.Errorf("camera: %w", capture.ErrRefused) })
+		time.Sleep(9 * time.Minute)
+		if _, n := r.seen("c1"); n != 5 {
+			t.Errorf("opened %d times within nine minutes", n)
+		}
+		r.set("c1", func(s *show) { s.err = nil })
+		time.Sleep(2*time.Minute + time.Second)
+		if h := r.health("c1"); h.FrameAgeMS > 1000 || h.Error != "" {
+			t.Errorf("it takes the password now: %+v", h)
 		}
 		if err := end(); err != nil {
 			t.Error(err)
