@@ -176,7 +176,7 @@ func (c *Check) look(grey []uint8) Fault {
 	}
 	still := correlation(&c.edges, &c.usual, 0, 0)
 	switch {
-	case detail < least*c.detail && still < shifted:
+	case detail < least*c.detail: // whether or not somewhat shines through
 		return Covered
 	case detail < soft*c.detail && still >= alike:
 		return Defocused

@@ -380,7 +380,7 @@ func (s *Scene) develop(t time.Duration, dst *image.RGBA, c tone) {
 				r, g, b = l, l, l
 			}
 			if c.covered {
-				r, g, b = 0.08+0.05*r, 0.075+0.05*r, 0.07+0.05*r
+				r, g, b, speck = 0.08+0.05*r, 0.075+0.05*r, 0.07+0.05*r, speck*0.4 // smoothed where it is dark
 			}
 			if c.black {
 				r, g, b, speck = 0.004, 0.004, 0.005, speck*0.2
