@@ -24,10 +24,15 @@ type Settings struct {
 	Cells [classes]vision.BoxRule
 	// Margin is how far a cell must rise above its background, in log odds.
 	Margin float64
-	// K of the last N frames must show a region before it is confirmed.
-	K, N int
+	// K of the last N frames that could must show a region before it is confirmed, by
+	// class.
+	K, N [classes]int
 	// Span is how long it must have been there at least, by class.
 	Span [classes]time.Duration
+	// Sure is the mean score from which Span is enough, by class; for each tenth below it
+	// takes Doubt longer.
+	Sure  [classes]float64
+	Doubt time.Duration
 	// Alive is how much the region must change from frame to frame, in
 	// multiples of how much the picture changes everywhere, by class.
 	Alive [classes]float64
@@ -63,11 +68,13 @@ func (s *Settings) Validate() error {
 		number("alive."+c.String(), s.Alive[c], 0, 20)
 		number("still."+c.String(), s.Still[c], 0.05, 10)
 		span("span."+c.String(), s.Span[c], 200*time.Millisecond, 30*time.Second)
+		number("n."+c.String(), float64(s.N[c]), 2, maxOf)
+		number("k."+c.String(), float64(s.K[c]), 2, float64(s.N[c]))
+		number("sure."+c.String(), s.Sure[c], 0, 0.999)
 		number("novel."+c.String(), s.Novel[c], 0, 0.9)
 	}
 	number("margin", s.Margin, 0, 10)
-	number("n", float64(s.N), 2, maxOf)
-	number("k", float64(s.K), 2, float64(s.N))
+	span("doubt", s.Doubt, 0, 30*time.Second)
 	span("hold", s.Hold, 200*time.Millisecond, time.Minute)
 	span("learn", s.Learn, 0, 30*24*time.Hour)
 	return errors.Join(errs...)
@@ -287,7 +294,7 @@ func (w *Watch) follow(f *Frame, c vision.Class, hour int) {
 		if t.confirmed && t.past.n >= pastFrames/2 && t.past.repeats(s.Novel[c]/2) {
 			t.confirmed = false // it has begun to repeat itself
 		}
-		return f.At.Sub(t.last) > s.Hold || !t.confirmed && t.hits&(1<<s.N-1) == 0
+		return f.At.Sub(t.last) > s.Hold || !t.confirmed && t.hits&(1<<s.N[c]-1) == 0
 	})
 	for _, t := range w.tracks {
 		if t.class == c && t.past.pixels > 0 && w.noise >= 0 {
@@ -377,8 +384,15 @@ func middle(b *vision.Box, grid *vision.Heat) (x, y float64) {
 // convincing reports whether a track is worth a sight.
 func (w *Watch) convincing(t *track) bool {
 	s := &w.settings
-	return t.last.Equal(w.last) && ones(t.hits&(1<<s.N-1)) >= s.K && t.last.Sub(t.first) >= s.Span[t.class] &&
-		(w.noise < 0 || t.alive >= s.Alive[t.class]) && !t.past.repeats(s.Novel[t.class]) && t.moved() <= s.Still[t.class]
+	if !t.last.Equal(w.last) || ones(t.hits&(1<<s.N[t.class]-1)) < s.K[t.class] {
+		return false
+	}
+	span := s.Span[t.class]
+	if doubt := s.Sure[t.class] - t.score; doubt > 0 {
+		span += time.Duration(10 * doubt * float64(s.Doubt))
+	}
+	return t.last.Sub(t.first) >= span && (w.noise < 0 || t.alive >= s.Alive[t.class]) &&
+		!t.past.repeats(s.Novel[t.class]) && t.moved() <= s.Still[t.class]
 }
 
 // moved is how far the middle of a track went over its places, in parts of its

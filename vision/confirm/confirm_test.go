@@ -26,7 +26,7 @@ func settings() confirm.Settings {
 	rule := vision.BoxRule{Seed: 0.5, Grow: 0.3, MinCells: 1}
 	return confirm.Settings{
 		Picture: vision.Scores{Flame: 0.5, Smoke: 0.5}, Cells: [2]vision.BoxRule{rule, rule}, Margin: 1.5,
-		K: 6, N: 10, Span: [2]time.Duration{1600 * time.Millisecond, 1600 * time.Millisecond}, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
+		K: [2]int{6, 6}, N: [2]int{10, 10}, Span: [2]time.Duration{1600 * time.Millisecond, 1600 * time.Millisecond}, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
 	}
 }
 
@@ -293,14 +293,14 @@ func TestRegions(t *testing.T) {
 
 func TestWhatNewRefuses(t *testing.T) {
 	bad := settings()
-	bad.K, bad.Margin, bad.Cells[1].Grow = 11, math.NaN(), 0.9
+	bad.K[0], bad.Margin, bad.Cells[1].Grow = 11, math.NaN(), 0.9
 	for name, tt := range map[string]struct {
 		settings confirm.Settings
 		regions  confirm.Regions
 		cols     int
 		want     []string
 	}{
-		"settings":     {bad, confirm.Regions{}, cols, []string{"k: 11: want 2 to 10", "margin: NaN", "cells.smoke.grow: 0.9: want 0.001 to 0.5"}},
+		"settings":     {bad, confirm.Regions{}, cols, []string{"k.flame: 11: want 2 to 10", "margin: NaN", "cells.smoke.grow: 0.9: want 0.001 to 0.5"}},
 		"a line":       {settings(), confirm.Regions{Include: []confirm.Polygon{{{0, 0}, {1, 1}}}}, cols, []string{"include[0]: 2 points: want at least 3"}},
 		"outside":      {settings(), confirm.Regions{Exclude: []confirm.Polygon{{{0, 0}, {2, 0}, {0, 1}}}}, cols, []string{"exclude[0]: point 1: 2, 0: want 0 to 1"}},
 		"nothing left": {settings(), confirm.Regions{Exclude: []confirm.Polygon{{{0, 0}, {1, 0}, {1, 1}, {0, 1}}}}, cols, []string{"leave nothing to look at"}},
@@ -363,7 +363,7 @@ func TestLaws(t *testing.T) {
 				}
 			}
 			for _, s := range sights {
-				if hits < c.K {
+				if hits < c.K[vision.Flame] {
 					rt.Fatalf("confirmed by %d frames", hits)
 				}
 				if s.Box.X < 0 || s.Box.Y < 0 || s.Box.X+s.Box.W > 1.0001 || s.Box.Y+s.Box.H > 1.0001 || s.Seen.Before(s.Since) {

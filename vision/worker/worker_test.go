@@ -205,7 +205,7 @@ func settings() worker.Settings {
 	rule := vision.BoxRule{Seed: 0.5, Grow: 0.3, MinCells: 1}
 	return worker.DefaultSettings(confirm.Settings{
 		Picture: vision.Scores{Flame: 0.5, Smoke: 0.5}, Cells: [2]vision.BoxRule{rule, rule}, Margin: 1.5,
-		K: 6, N: 10, Span: [2]time.Duration{1600 * time.Millisecond, 1600 * time.Millisecond}, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
+		K: [2]int{6, 6}, N: [2]int{10, 10}, Span: [2]time.Duration{1600 * time.Millisecond, 1600 * time.Millisecond}, Alive: [2]float64{1.5, 0}, Still: [2]float64{0.35, 0.6}, Hold: 3 * time.Second,
 	})
 }
 

@@ -36,6 +36,9 @@ const (
 	calm = 30 * time.Second
 	// burn is how long it burns.
 	burn = 30 * time.Second
+	// inPicture is how much of the picture's height a flame must have to be in it: a
+	// cell of the model's grid, 22 pixels of 720. The fires begin smaller.
+	inPicture = 1.0 / 32
 	// wantPreAlarm and wantAlarm are within what flame that is in the picture must be told.
 	wantPreAlarm = 3 * time.Second
 	wantAlarm    = 10 * time.Second
@@ -54,13 +57,16 @@ type clipLine struct {
 	Judged    int           `json:"judged"` // by the model; the others showed nothing new
 	PreAlarms int           `json:"pre_alarms"`
 	Alarms    int           `json:"alarms"`
-	// Of a rendered clip that burns: of the first flame that is drawn, and of the
-	// first frame whose score counts. Null: never.
+	// Of a rendered clip that burns: of the first smoke or flame that is drawn, of the
+	// first flame, of the first one that is inPicture, and of the first frame whose score
+	// counts. Null: never.
+	BurnsS         vision.Number `json:"burns_s"`
 	DrawnS         vision.Number `json:"flame_drawn_s"`
+	InPictureS     vision.Number `json:"flame_in_picture_s"`
 	SeenS          vision.Number `json:"flame_seen_s"`
 	FirstPreAlarmS vision.Number `json:"first_pre_alarm_s"` // on the clip's clock
 	FirstAlarmS    vision.Number `json:"first_alarm_s"`
-	FlamePreAlarmS vision.Number `json:"flame_to_pre_alarm_s"` // after it was drawn; negative where smoke told of it before
+	FlamePreAlarmS vision.Number `json:"flame_to_pre_alarm_s"` // after it was in the picture; negative where it, or smoke, was told of before
 	FlameAlarmS    vision.Number `json:"flame_to_alarm_s"`
 	Told           []toldLine    `json:"told"` // each sight that was confirmed
 }
@@ -111,7 +117,7 @@ func newTheatre(d *opencv.Detector, m vision.Settings, name string, learn time.D
 	return &theatre{
 		settings: s, judge: j, start: time.Date(2026, 1, 1, 20, 0, 0, 0, time.UTC), told: make(map[uint64]bool), began: learn,
 		line: clipLine{
-			Kind: "clip", Name: name, DrawnS: never, SeenS: never, FirstPreAlarmS: never, FirstAlarmS: never,
+			Kind: "clip", Name: name, BurnsS: never, DrawnS: never, InPictureS: never, SeenS: never, FirstPreAlarmS: never, FirstAlarmS: never,
 			FlamePreAlarmS: never, FlameAlarmS: never, LookedOnS: seconds(learn), Told: []toldLine{},
 		},
 	}, nil
@@ -141,6 +147,18 @@ func (h *theatre) show(img *opencv.Image, t time.Duration) error {
 	}
 	h.grade(v.Sights, t)
 	return nil
+}
+
+// drawn notes what is drawn at t for the first time.
+func (h *theatre) drawn(truth scene.Truth, t time.Duration) {
+	first := func(at *vision.Number, is bool) {
+		if is && math.IsNaN(float64(*at)) {
+			*at = seconds(t)
+		}
+	}
+	first(&h.line.BurnsS, !truth.Flame.Empty() || !truth.Smoke.Empty())
+	first(&h.line.DrawnS, !truth.Flame.Empty())
+	first(&h.line.InPictureS, truth.Flame.Y1-truth.Flame.Y0 >= inPicture)
 }
 
 // grade counts pre-alarms and alarms.
@@ -176,15 +194,15 @@ func (h *theatre) grade(sights []confirm.Sight, t time.Duration) {
 // done is the clip's line.
 func (h *theatre) done() clipLine {
 	if h.line.Burns {
-		h.line.FlamePreAlarmS = h.line.FirstPreAlarmS - h.line.DrawnS
-		h.line.FlameAlarmS = h.line.FirstAlarmS - h.line.DrawnS
+		h.line.FlamePreAlarmS = h.line.FirstPreAlarmS - h.line.InPictureS
+		h.line.FlameAlarmS = h.line.FirstAlarmS - h.line.InPictureS
 	}
 	return h.line
 }
 
-// inTime reports whether a clip that burns was told of in time.
+// inTime reports whether a clip that burns was told of in time, and not before it burned.
 func (l *clipLine) inTime() bool {
-	return l.FlamePreAlarmS <= seconds(wantPreAlarm) && l.FlameAlarmS <= seconds(wantAlarm) // not so for NaN
+	return l.FirstPreAlarmS >= l.BurnsS && l.FlamePreAlarmS <= seconds(wantPreAlarm) && l.FlameAlarmS <= seconds(wantAlarm) // not so for NaN
 }
 
 // clip is a rendered clip.
@@ -243,9 +261,7 @@ func (ev *evaluation) play(d *opencv.Detector, c *clip, step func()) (clipLine, 
 			p := rgba.Pix[4*i : 4*i+4]
 			bgr[3*i], bgr[3*i+1], bgr[3*i+2] = p[2], p[1], p[0]
 		}
-		if c.flame > 0 && t >= c.flame && math.IsNaN(float64(h.line.DrawnS)) {
-			h.line.DrawnS = seconds(t)
-		}
+		h.drawn(s.Truth(t), t)
 		img, err := opencv.NewImage(reelWidth, reelHeight, bgr)
 		if err != nil {
 			return clipLine{}, err
@@ -359,11 +375,11 @@ func (r *reelLine) bars() error {
 // table tells people of the clips.
 func clipTable(w io.Writer, clips []clipLine, r *reelLine) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "clip\tseconds\tlooked on\tframes\tjudged\tpre-alarms\talarms\tflame to seen\tto pre-alarm\tto alarm\t")
+	fmt.Fprintln(t, "clip\tseconds\tlooked on\tframes\tjudged\tpre-alarms\talarms\tflame drawn to in picture\tto seen\tin picture to pre-alarm\tto alarm\t")
 	for i := range clips {
 		c := &clips[i]
-		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t\n", c.Name, float64(c.Seconds), float64(c.LookedOnS), c.Frames, c.Judged, c.PreAlarms, c.Alarms,
-			tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\t\n", c.Name, float64(c.Seconds), float64(c.LookedOnS), c.Frames, c.Judged, c.PreAlarms, c.Alarms,
+			tenth(c.InPictureS-c.DrawnS), tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -25,7 +25,7 @@ func TestReel(t *testing.T) {
 		}
 		if c.Burns {
 			burning++
-			t.Logf("%s: flame seen after %s s, told after %s and %s s", c.Name, tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
+			t.Logf("%s: flame in the picture %s s and seen %s s after it is drawn; in the picture to pre-alarm %s s, to alarm %s s", c.Name, tenth(c.InPictureS-c.DrawnS), tenth(c.SeenS-c.DrawnS), tenth(c.FlamePreAlarmS), tenth(c.FlameAlarmS))
 			continue
 		}
 		quiet++
