@@ -137,6 +137,50 @@ func TestAFlameIsConfirmedWithinSeconds(t *testing.T) {
 	}
 }
 
+// What the model is less sure of must be there for longer.
+func TestDoubtTakesTime(t *testing.T) {
+	sure := settings()
+	sure.Sure[vision.Flame], sure.Doubt = 0.8, 2*time.Second
+	for score, want := range map[float32]time.Duration{0.95: 1600 * time.Millisecond, 0.81: 1600 * time.Millisecond, 0.7: 3600 * time.Millisecond, 0.6: 5600 * time.Millisecond} {
+		s := set(t, sure)
+		s.play(20 * time.Second)
+		s.acts = []act{{class: vision.Flame, score: score, box: place(), flicker: 60}}
+		if _, first := s.play(8 * time.Second); first < want || first > want+every {
+			t.Errorf("a score of %g is confirmed after %s: want %s", score, first, want)
+		}
+	}
+}
+
+// Smoke that comes and goes is steam, or nothing; each class has its own K of N.
+func TestHowManyFramesOfAClass(t *testing.T) {
+	many := settings()
+	many.K[vision.Smoke], many.N[vision.Smoke] = 10, 12
+	for name, tt := range map[string]struct {
+		class  vision.Class
+		gaps   bool // of three frames one shows nothing
+		wanted bool
+	}{
+		"flame with gaps": {vision.Flame, true, true}, "smoke with gaps": {vision.Smoke, true, false}, "smoke": {vision.Smoke, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := set(t, many)
+			s.play(20 * time.Second)
+			confirmed := false
+			for n := range 40 {
+				s.acts = nil
+				if !tt.gaps || n%3 != 0 {
+					s.acts = []act{{class: tt.class, score: 0.9, box: place(), flicker: 60}}
+				}
+				sights, _ := s.play(every)
+				confirmed = confirmed || len(sights) > 0
+			}
+			if confirmed != tt.wanted {
+				t.Errorf("confirmed: %v", confirmed)
+			}
+		})
+	}
+}
+
 // A fire that fills the picture makes all of it restless.
 func TestAFireThatFillsThePicture(t *testing.T) {
 	for name, box := range map[string]vision.Rect{"most of it": {X: 0.1, Y: 0.1, W: 0.8, H: 0.85}, "all of it": {W: 1, H: 1}} {
