@@ -39,10 +39,11 @@ const (
 	tourTurn  = 8
 	placeTurn = 3
 	// A block that stands out for restless of the time, over restlessOver, is no reason to
-	// look: it is the camera's clock, a lamp that blinks, leaves. What burns there was before
-	// the model for a minute by then, and is every idle, or else is followed.
-	restless     = 0.7
-	restlessOver = time.Minute
+	// look: it is the camera's clock, a lamp that blinks, leaves. (The last digit of a clock
+	// changes with every fifth frame, and stands out for two thirds of the time.) What
+	// begins to burn just there is seen with the next look, within idle, and followed then.
+	restless     = 0.4
+	restlessOver = 2 * time.Minute
 )
 
 // Gaze knows what a camera's picture usually looks like, and from that which frames

@@ -168,9 +168,9 @@ func TestAClockIsNoReasonToLook(t *testing.T) {
 	if n := watch(150); n < 130 {
 		t.Errorf("%d of the first 150 frames were worth a look", n)
 	}
-	watch(5 * 90)
+	watch(5 * 150)
 	if n := watch(300); n > 35 {
-		t.Errorf("%d of 300 frames are worth a look, two minutes later", n)
+		t.Errorf("%d of 300 frames are worth a look, three minutes later", n)
 	}
 	w.spots = []vision.Rect{{X: 0.16, Y: 0.86, W: 0.03, H: 0.04}}
 	for i := 0; ; i++ {

@@ -29,7 +29,7 @@ type benchCmd struct {
 	Cameras   bool          `xor:"what" help:"Measure what the whole worker costs: processor and memory with one idle camera, a busy one, one that sees a fire, and four."`
 	Hour      bool          `xor:"what" help:"Put an hour of frames through a worker, as fast as they are judged, and fail unless its memory stays flat."`
 	For       time.Duration `default:"20s" placeholder:"TIME" help:"How long each worker of --cameras is measured; ${default} unless given."`
-	Settle    time.Duration `default:"90s" placeholder:"TIME" help:"How long --cameras are watched before it counts: until then memory is reserved and the worker gets to know what always moves; ${default} unless given."`
+	Settle    time.Duration `default:"150s" placeholder:"TIME" help:"How long --cameras are watched before it counts: until then memory is reserved and the worker gets to know what always moves; ${default} unless given."`
 	Start     time.Duration `default:"1m" placeholder:"TIME" help:"How long the first pictures of --cameras may take; ${default} unless given."`
 	FPS       float64       `name:"fps" default:"5" placeholder:"N" help:"Frames of each of --cameras that are looked at in a second; ${default} unless given."`
 	StreamFPS float64       `name:"stream-fps" default:"5" placeholder:"N" help:"Pictures that each of --cameras sends in a second; ${default} unless given."`
