@@ -107,9 +107,14 @@ func (g *Gaze) busy(at time.Time) (yes bool) {
 // stirs is how much each block has stood out lately.
 func (g *Gaze) stirs() (stir [blocks]float32) {
 	for i, s := range g.stir {
-		stir[i/health.Width/blockHeight*blocksWide+i%health.Width/blockWidth] += s / (blockWidth * blockHeight)
+		stir[blockOf(i)] += s / (blockWidth * blockHeight)
 	}
 	return stir
+}
+
+// blockOf is the block that a pixel of the grey copy lies in.
+func blockOf(pixel int) int {
+	return pixel/health.Width/blockHeight*blocksWide + pixel%health.Width/blockWidth
 }
 
 // compare tells where a frame differs from what is usual.
@@ -216,7 +221,7 @@ func (g *Gaze) place() (vision.Rect, bool) {
 	stir := g.stirs()
 	var rest [blocks]float32
 	for i, r := range g.rest {
-		at := i/health.Width/blockHeight*blocksWide + i%health.Width/blockWidth
+		at := blockOf(i)
 		rest[at] = max(rest[at], r)
 	}
 	var done [blocks]bool

@@ -212,7 +212,7 @@ type clip struct {
 	learn  time.Duration
 	length time.Duration // with learn
 	script scene.Script
-	flame  time.Duration // 0: none
+	burns  bool
 }
 
 // reel is what is rendered for a negative reel of a length.
@@ -233,10 +233,10 @@ func reel(length time.Duration) []clip {
 		seed, x := uint64(201+i), float64(i)/float64(len(sizes))
 		at := calm
 		bare := scene.Script{{Kind: scene.Flame, At: at, For: burn, X: x, Size: size}}
-		clips = append(clips, clip{fmt.Sprintf("flame %.2f", size), seed, calm - 10*time.Second, calm + burn, bare, at})
+		clips = append(clips, clip{fmt.Sprintf("flame %.2f", size), seed, calm - 10*time.Second, calm + burn, bare, true})
 		if i%2 == 0 {
 			const smoulder = 10 * time.Second
-			clips = append(clips, clip{fmt.Sprintf("smoke, flame %.2f", size), seed + 100, calm - 10*time.Second, calm + smoulder + burn, scene.Burning(calm, smoulder, smoulder+burn, x, size), calm + smoulder})
+			clips = append(clips, clip{fmt.Sprintf("smoke, flame %.2f", size), seed + 100, calm - 10*time.Second, calm + smoulder + burn, scene.Burning(calm, smoulder, smoulder+burn, x, size), true})
 		}
 	}
 	return clips
@@ -252,7 +252,7 @@ func (ev *evaluation) play(d *opencv.Detector, c *clip, step func()) (clipLine, 
 	if err != nil {
 		return clipLine{}, err
 	}
-	h.line.Burns = c.flame > 0
+	h.line.Burns = c.burns
 	rgba := image.NewRGBA(image.Rect(0, 0, reelWidth, reelHeight))
 	bgr := make([]byte, 3*reelWidth*reelHeight)
 	for t := time.Duration(0); t < c.length && ev.ctx.Err() == nil; t += time.Second / reelFPS {
