@@ -19,6 +19,9 @@ const types = {
 /** The policy that the real server should send; a page that breaks it logs an error and fails its test. */
 const policy = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
+/** With SHEDGUARD_E2E_SLOW every answer takes its time, none the same: what a test may not take for granted. */
+const dawdle = () => (process.env.SHEDGUARD_E2E_SLOW ? new Promise((done) => setTimeout(done, Math.random() * 500)) : undefined)
+
 const crockford = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 export function ulid(n) {
   let s = ''
@@ -94,6 +97,7 @@ export class Fake {
     this.fail = new Map() // path prefix → HTTP status
     this.refuseStreams = false
     this.commandDelay = 300
+    this.late = new Map() // path → promise: its answers are put together at once and leave when it is kept
     this.sheds = new Map()
     this.live = new Map()
     this.alarms = []
@@ -378,6 +382,7 @@ export class Fake {
   async start() {
     this.server = createServer((req, res) => {
       this.handle(req, res).catch((err) => {
+        if (err.code === 'ECONNRESET') return // the page went elsewhere: nobody waits for the answer
         this.log.push(err)
         if (!res.headersSent) this.problem(res, 500, 'Internal Server Error', String(err))
       })
@@ -398,8 +403,9 @@ export class Fake {
     await new Promise((done) => this.server.close(done))
   }
 
-  json(req, res, value, status = 200) {
+  async json(req, res, value, status = 200) {
     const body = gzipSync(JSON.stringify(value), { level: 1 })
+    await this.late.get(req.url.split('?')[0])
     res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip', 'Cache-Control': 'no-store' })
     res.end(body)
   }
@@ -414,6 +420,7 @@ export class Fake {
     const path = url.pathname
     if (!path.startsWith('/api/')) return this.file(path, res)
     this.asked.push(url)
+    await dawdle()
     for (const [prefix, status] of this.fail) if (path.startsWith(prefix)) return this.problem(res, status, 'Service Unavailable', '')
     let body = ''
     for await (const chunk of req) body += chunk
@@ -589,7 +596,8 @@ export class Fake {
     this.json(req, res, { from: q.get('from'), to: q.get('to'), step_ms: step, series: points.length ? [{ tags: { outlet: String(n) }, points }] : [] })
   }
 
-  stream(req, res) {
+  async stream(req, res) {
+    await this.late.get('/api/v1/stream')
     if (this.refuseStreams) return res.destroy()
     res.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' })
     res.write(`retry: 2000\nid: ${this.seq}\n\n`)

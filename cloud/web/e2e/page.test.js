@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { launch, launchInstalled } from './browser.js'
 import { Fake } from './fake.js'
-import { App, desktop, narrow, phone } from './pages.js'
+import { App, desktop, narrow, phone, settles, slow } from './pages.js'
 
 let browser
 let fake
@@ -39,7 +39,7 @@ describe('login', () => {
     await app.go('/alarms?state=all')
     await app.fillLogin('admin', 'wrong')
     await page.getByRole('alert').waitFor()
-    assert.match(await page.getByRole('alert').innerText(), /User or password is wrong/)
+    await app.says(page.getByRole('alert'), /User or password is wrong/)
     await app.fillLogin(fake.user, fake.password)
     await page.locator('[data-test=alarm-list]').waitFor()
     assert.match(page.url(), /\/alarms\?state=all$/)
@@ -56,7 +56,7 @@ describe('login', () => {
   test('a session that ended leads to the login and back', async () => {
     const { page } = await open({ locale: 'en', allow: [/401/] })
     await app.login('/sheds/yulan-3')
-    await page.locator('.tabs .badge').waitFor() // all that the page asks by itself has been answered
+    for (const part of ['.tabs .badge', '.alarm', '[data-camera]', '[data-event]']) await page.locator(part).first().waitFor() // all that the page asks by itself has been answered
     fake.endOn = '/api/v1/alarms'
     await page.locator('.tabs a').nth(1).click()
     await page.getByText('Your session has ended').waitFor()
@@ -90,12 +90,12 @@ describe('pictures', () => {
     assert.ok(await large.evaluate((i) => i.decode().then(() => i.naturalWidth > 0)), 'the picture is shown')
     for (const [key, n] of [['ArrowRight', 1], ['ArrowRight', 2], ['ArrowLeft', 1], ['End', 3], ['ArrowRight', 3], ['Home', 0], ['ArrowLeft', 0]]) {
       await page.keyboard.press(key)
-      assert.match(await large.getAttribute('src'), new RegExp(`/evidence/${n}$`), key)
+      await settles(async () => assert.match(await large.getAttribute('src'), new RegExp(`/evidence/${n}$`), key))
     }
     await app.assertAccessible('a picture')
     await page.keyboard.press('Escape')
     await app.dialog().waitFor({ state: 'detached' })
-    assert.equal(await page.evaluate(() => document.activeElement.dataset.picture), '0', 'the focus is back')
+    await settles(async () => assert.equal(await page.evaluate(() => document.activeElement.dataset.picture), '0', 'the focus is back'))
     await app.assertAccessible('an alarm with pictures')
   })
 
@@ -107,7 +107,7 @@ describe('pictures', () => {
     assert.equal(await page.locator('[data-test=has-pictures]').count(), 0)
     fake.picture(a)
     await app.alarm(a.alarm_id).locator('[data-test=has-pictures]').waitFor()
-    assert.match(await app.alarm(a.alarm_id).innerText(), /1 picture/)
+    await app.says(app.alarm(a.alarm_id), /1 picture/)
   })
 
   test('a picture that is not kept any more is said to be gone', async () => {
@@ -129,12 +129,12 @@ describe('cameras', () => {
     const { page } = await open({ locale: 'en' })
     await app.login('/sheds/yulan-3')
     await camera('row-2').waitFor()
-    assert.deepEqual([await state('east-door'), await state('west'), await state('north'), await state('row-2')], ['Sees', 'Blind', 'Lost', 'Sees'])
-    assert.match(await camera('west').innerText(), /the lens is covered/)
-    assert.match(await camera('east-door').innerText(), /Flame\s+91 %\s+Smoke\s+40 %/)
-    assert.match(await camera('row-2').innerText(), /raises no alarm yet/)
-    assert.match(await camera('north').innerText(), /No snapshot yet/)
-    assert.match(await camera('east-door').innerText(), /1 min ago/)
+    await settles(async () => assert.deepEqual([await state('east-door'), await state('west'), await state('north'), await state('row-2')], ['Sees', 'Blind', 'Lost', 'Sees']))
+    await app.says(camera('west'), /the lens is covered/)
+    await app.says(camera('east-door'), /Flame\s+91 %\s+Smoke\s+40 %/)
+    await app.says(camera('row-2'), /raises no alarm yet/)
+    await app.says(camera('north'), /No snapshot yet/)
+    await app.says(camera('east-door'), /1 min ago/)
     await app.assertAccessible('cameras')
     await page.setViewportSize(narrow)
     await app.assertNoSideScroll()
@@ -151,8 +151,8 @@ describe('cameras', () => {
     await camera('east-door').getByRole('button', { name: 'New snapshot of camera east-door' }).click()
     await camera('east-door').getByText('Waiting for the gateway').waitFor()
     await app.page.waitForFunction((old) => document.querySelector('[data-camera=east-door] img').getAttribute('src') !== old, before)
-    await camera('east-door').getByText('0 s ago').or(camera('east-door').getByText('1 s ago')).first().waitFor()
-    assert.equal(await camera('east-door').locator('[data-test=asked]').innerText(), '')
+    await camera('east-door').getByText(/\b\d s ago/).first().waitFor()
+    await app.says(camera('east-door').locator('[data-test=asked]'), /^$/)
     assert.deepEqual(fake.log.filter((l) => l.kind === 'snapshot'), [{ shed: 'yulan-3', kind: 'snapshot', args: { camera: 'east-door' } }])
   })
 
@@ -190,14 +190,14 @@ describe('live', () => {
     const { page } = await open({ locale: 'en' })
     await app.login()
     await page.locator('.tile').first().waitFor()
-    assert.equal(await page.title(), '(5) shedguard')
+    await page.waitForFunction(() => document.title === '(5) shedguard')
     const alarm = fake.raise('short_circuit', 'yulan-7', 'outlet/4', { severity: 'critical' })
     await app.alarm(alarm.alarm_id).waitFor()
     await page.locator('[data-test=toast]').waitFor()
     await page.waitForFunction(() => document.title === '(6) shedguard')
-    assert.equal(await page.locator('[data-test=open-count]').innerText(), '6')
-    const first = await page.locator('[data-test=open-alarms] .alarm').first().getAttribute('data-alarm')
-    assert.equal(first, alarm.alarm_id, 'the newest critical alarm is first')
+    await app.says(page.locator('[data-test=open-count]'), /^6$/)
+    const first = page.locator('[data-test=open-alarms] .alarm').first()
+    await settles(async () => assert.equal(await first.getAttribute('data-alarm'), alarm.alarm_id, 'the newest critical alarm is first'))
     await page.locator('[data-shed=yulan-7] .cells .st-tripped').waitFor()
     fake.clear(alarm)
     await app.alarm(alarm.alarm_id).waitFor({ state: 'detached' })
@@ -236,14 +236,14 @@ describe('live', () => {
     const { page } = await open({ locale: 'en', allow: [/ERR_|Failed to load resource/] })
     await app.login('/sheds/yulan-3')
     const watts = app.outlet(1).locator('.big b')
-    const was = await watts.innerText()
+    const was = await app.says(watts, /\d/)
     fake.outlet('yulan-3', 1, 'full')
     fake.tick()
     await page.waitForFunction((old) => document.querySelector('[data-outlet="1"] .big b').textContent !== old, was)
     await page.locator('.outlet:not(.stale)[data-outlet="1"]').waitFor()
     fake.dropStreams()
     await page.locator('[data-test=lost]').waitFor()
-    assert.match(await page.locator('[data-test=lost]').innerText(), /lost.*from \d\d:\d\d:\d\d/s)
+    await app.says(page.locator('[data-test=lost]'), /lost.*from \d\d:\d\d:\d\d/s)
     await page.locator('.outlet.stale[data-outlet="1"] .stale-word').waitFor()
     const missed = fake.raise('short_circuit', 'yulan-3', 'outlet/9', { severity: 'critical' })
     fake.restoreStreams()
@@ -252,10 +252,33 @@ describe('live', () => {
     await page.locator('.outlet:not(.stale)[data-outlet="1"]').waitFor()
   })
 
+  test('what happens while the page is still reading is not lost', async () => {
+    const { page } = await open()
+    let opens
+    let answers
+    fake.late.set('/api/v1/stream', new Promise((done) => (opens = done)))
+    await app.login('/alarms')
+    await page.locator('.alarm').first().waitFor()
+    const beforeStream = fake.raise('overcurrent', 'yulan-7', 'outlet/1')
+    fake.late.set('/api/v1/alarms', new Promise((done) => (answers = done)))
+    const asked = fake.asked.length
+    opens()
+    await settles(async () => assert.ok(fake.asked.slice(asked).some((u) => u.pathname === '/api/v1/alarms' && u.searchParams.get('limit') === '100')))
+    const beforeAnswer = fake.raise('overcurrent', 'yulan-7', 'outlet/2')
+    await app.alarm(beforeAnswer.alarm_id).waitFor()
+    assert.equal(await app.alarm(beforeStream.alarm_id).count(), 0, 'neither read nor brought by the stream yet')
+    fake.late.clear()
+    answers()
+    await app.alarm(beforeStream.alarm_id).waitFor()
+    assert.equal(await app.alarm(beforeAnswer.alarm_id).count(), 1, 'the answer is older than what the stream brought')
+  })
+
   test('when too much was missed, everything is read afresh', async () => {
     const { page } = await open()
     await app.login('/alarms')
     await page.locator('.alarm').first().waitFor()
+    const lists = () => fake.asked.filter((u) => u.pathname === '/api/v1/alarms' && u.searchParams.get('limit') === '100').length
+    await settles(async () => assert.ok(fake.streams.size === 1 && lists() === 2, 'read once more when the stream opened'))
     const quiet = fake.alarm('overcurrent', 'yulan-7', 'outlet/1', 1_000)
     fake.publish('reset', {})
     await app.alarm(quiet.alarm_id).waitFor()
@@ -264,7 +287,8 @@ describe('live', () => {
   test('an outlet whose meter is silent is marked while the rest is live', async () => {
     await open({ locale: 'en' })
     await app.login('/sheds/yulan-3')
-    assert.match(await app.outlet(8).innerText(), /suspended.*stale reading.*Stale: from/s)
+    await app.says(app.outlet(8), /suspended.*stale reading.*Stale: from/s)
+    await app.outlet(4).locator('.age:not(.stale-word)').getByText(/^Now|ago$/).waitFor()
     assert.doesNotMatch(await app.outlet(4).innerText(), /Stale/)
   })
 })
@@ -280,7 +304,7 @@ describe('deeds', () => {
       assert.deepEqual([alarm.acknowledged.by, alarm.acknowledged.comment], ['admin', '已派人前往 <b>1</b>'])
       await app.alarm(alarm.alarm_id).locator('h3 a').click()
       await page.locator('[data-test=acknowledged] q').waitFor()
-      assert.equal(await page.locator('[data-test=acknowledged] q').innerText(), '已派人前往 <b>1</b>')
+      await app.says(page.locator('[data-test=acknowledged] q'), /^已派人前往 <b>1<\/b>$/)
       await page.locator('.comment textarea').fill('found a worn plug')
       await page.locator('.comment button').click()
       await page.locator('.h-comment').waitFor()
@@ -379,15 +403,9 @@ describe('alarm list', () => {
       ms = Math.min(ms, Math.round(painted))
     }
     t.diagnostic(`10,000 open alarms: largest contentful paint after ${ms} ms`)
-    assert.ok(ms <= 1000, `first paint after ${ms} ms`)
+    assert.ok(slow || ms <= 1000, `first paint after ${ms} ms`)
     const last = fake.alarms.reduce((a, b) => (a.state === 'open' && a.raised_at < b.raised_at ? a : b.state === 'open' ? b : a))
-    for (let i = 0; i < 400; i++) {
-      if (await page.getByText(/^10005 shown$/).count()) break
-      await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight))
-      await page.waitForTimeout(20)
-    }
-    await page.getByText(/^10005 shown$/).waitFor()
-    await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight))
+    await app.scrollToEnd(10_005)
     await app.alarm(last.alarm_id).waitFor()
     const rows = await page.locator('.alarm').count()
     assert.ok(rows < 60, `${rows} rows in the document`)
@@ -400,8 +418,7 @@ describe('alarm list', () => {
   test('filters, kept in the address', async () => {
     const { page } = await open({ locale: 'en' })
     await app.login('/alarms')
-    await page.locator('.alarm').first().waitFor()
-    assert.equal(await page.locator('.alarm').count(), 5)
+    await settles(async () => assert.equal(await page.locator('.alarm').count(), 5))
     await page.locator('input[value=cleared]').check({ force: true })
     await page.getByText('25 shown').waitFor()
     await page.locator('select').first().selectOption('minor')
@@ -437,14 +454,14 @@ describe('many alarms at once', () => {
       await page.locator('[data-test=select]').focus()
       await page.keyboard.press('Enter')
       const boxes = page.locator('.alarm input[type=checkbox]')
-      assert.equal(await boxes.count(), 4, 'the fifth is acknowledged already')
+      await settles(async () => assert.equal(await boxes.count(), 4, 'the fifth is acknowledged already'))
       assert.ok(await page.locator('[data-test=bulk] .btn-primary').isDisabled(), 'nothing is chosen')
       await boxes.first().focus()
       await page.keyboard.press('Space')
       await app.assertAccessible('selecting')
       await page.locator('[data-test=bulk] .btn').first().focus()
       await page.keyboard.press('Enter')
-      assert.equal(await page.locator('.alarm input:checked').count(), 4)
+      await settles(async () => assert.equal(await page.locator('.alarm input:checked').count(), 4))
       await boxes.nth(3).focus()
       await page.keyboard.press('Space')
       const left = await boxes.nth(3).evaluate((b) => b.closest('[data-alarm]').dataset.alarm)
@@ -472,10 +489,7 @@ describe('many alarms at once', () => {
     const { page } = await open({ locale: 'en', allow: [/503/] })
     await app.login('/alarms')
     await page.locator('.alarm').first().waitFor()
-    for (let i = 0; i < 100 && !(await page.getByText(/^255 shown$/).count()); i++) {
-      await page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight))
-      await page.waitForTimeout(20)
-    }
+    await app.scrollToEnd(255)
     await page.locator('[data-test=select]').click()
     await page.getByRole('button', { name: 'Select all shown (254)' }).click()
     await page.getByRole('button', { name: 'Acknowledge 254' }).click()
@@ -502,7 +516,7 @@ describe('notifications', () => {
       await people.getByRole('button').first().click()
       await page.getByText(en ? 'Sent. Ask 值班员 whether it has arrived.' : '已发出，请向 值班员 核实是否收到。').waitFor()
       await page.waitForFunction((n) => document.querySelectorAll('[data-test=deliveries] > li').length === n, before + 1)
-      assert.match(await log.first().innerText(), en ? /Sent.*值班员.*wecom-duty.*Test/s : /已发出.*值班员.*wecom-duty.*测试/s)
+      await app.says(log.first(), en ? /Sent.*值班员.*wecom-duty.*Test/s : /已发出.*值班员.*wecom-duty.*测试/s)
       fake.testAnswer = 502
       fake.testDetail = 'notify: test: channel mail: dial tcp 10.0.0.5:25: connection refused'
       const channels = page.locator('[data-test=channels]')
@@ -517,15 +531,14 @@ describe('notifications', () => {
       const { page } = await open({ locale })
       await app.login('/notifications')
       const log = page.locator('[data-test=deliveries] > li')
-      await log.first().waitFor()
-      assert.equal(await log.count(), fake.deliveries.length)
+      await settles(async () => assert.equal(await log.count(), fake.deliveries.length))
       const said = await log.allInnerTexts()
       const want = en
         ? [/Waiting.*night shift.*mail.*New alarm.*Welded relay.*connection refused.*next attempt/s, /Given up.*invalid webhook url/s, /Summary.*3 alarms in all/s, /Escalated/, /Reminder 1/, /Sent.*mail.*2 attempts/s]
         : [/等待中.*night shift.*mail.*新报警.*继电器粘连.*connection refused.*下次尝试/s, /已放弃.*invalid webhook url/s, /汇总.*等共 3 条/s, /升级通知/, /第 1 次提醒/, /已发出.*mail.*尝试 2 次/s]
       want.forEach((w, i) => assert.match(said[i].replace(/\n/g, ' '), w))
       await log.nth(5).locator('summary').click()
-      assert.match(await log.nth(5).locator('.attempts').innerText(), /wecom-duty.*503 Service Unavailable.*mail/s)
+      await app.says(log.nth(5).locator('.attempts'), /wecom-duty.*503 Service Unavailable.*mail/s)
       await page.locator('.head-select').selectOption('night shift')
       await page.waitForFunction(() => document.querySelectorAll('[data-test=deliveries] > li').length === 3)
       await log.first().locator('a').click()
@@ -536,10 +549,8 @@ describe('notifications', () => {
       const { page } = await open({ locale })
       await app.login(`/alarms/${overcurrent().alarm_id}`)
       const told = page.locator('[data-test=told]')
-      await told.locator('li').first().waitFor()
-      assert.match((await told.innerText()).replace(/\n/g, ' '), en ? /Sent.*night shift.*Escalated.*Reminder 1.*值班员.*New alarm/ : /已发出.*night shift.*升级通知.*第 1 次提醒.*值班员.*新报警/)
-      const history = await page.locator('.history').innerText()
-      assert.match(history, en ? /Outlet 3: overcurrent \(13\.8 A, limit 10 A\).*reset only when all is well\./ : /3 号插座：过电流（13\.8 A，限值 10 A）.*确认无异常后再复位。/)
+      await app.says(told, en ? /Sent.*night shift.*Escalated.*Reminder 1.*值班员.*New alarm/s : /已发出.*night shift.*升级通知.*第 1 次提醒.*值班员.*新报警/s)
+      await app.says(page.locator('.history'), en ? /Outlet 3: overcurrent \(13\.8 A, limit 10 A\).*reset only when all is well\./ : /3 号插座：过电流（13\.8 A，限值 10 A）.*确认无异常后再复位。/)
     })
 
     test(`nobody is told: the page says how to set it up (${locale})`, async () => {
@@ -548,7 +559,7 @@ describe('notifications', () => {
       const { page } = await open({ locale, viewport: phone })
       await app.login('/notifications')
       await page.locator('[data-test=notify-off] pre').waitFor()
-      assert.match(await page.locator('main').innerText(), en ? /Nobody is told of alarms yet.*Nothing has been sent yet/s : /尚未设置任何通知对象.*还没有发送过消息/s)
+      await app.says(page.locator('main'), en ? /Nobody is told of alarms yet.*Nothing has been sent yet/s : /尚未设置任何通知对象.*还没有发送过消息/s)
       await app.assertNoSideScroll()
       await app.assertAccessible('notifications off')
       await app.go(`/alarms/${overcurrent().alarm_id}`)
@@ -563,7 +574,7 @@ describe('notifications', () => {
     await app.login(`/alarms/${overcurrent().alarm_id}`)
     await page.locator('.history li').first().waitFor()
     assert.equal(await page.locator('[data-test=told]').count(), 0)
-    assert.equal(await page.locator('.tabs > *').count(), 3)
+    await settles(async () => assert.equal(await page.locator('.tabs > *').count(), 3))
   })
 
   test('older messages come by page', async () => {
@@ -571,13 +582,12 @@ describe('notifications', () => {
     const { page } = await open({ locale: 'en' })
     await app.login('/notifications')
     const log = page.locator('[data-test=deliveries] > li')
-    await log.first().waitFor()
-    assert.equal(await log.count(), 25)
+    await settles(async () => assert.equal(await log.count(), 25))
     for (const want of [50, 66]) {
       await page.getByRole('button', { name: 'Show older' }).click()
       await page.waitForFunction((n) => document.querySelectorAll('[data-test=deliveries] > li').length === n, want)
     }
-    assert.equal(await page.getByRole('button', { name: 'Show older' }).count(), 0)
+    await page.getByRole('button', { name: 'Show older' }).waitFor({ state: 'detached' })
   })
 })
 
@@ -592,20 +602,19 @@ describe('shed log', () => {
       const shown = () => fake.events.get('yulan-3').filter((e) => e.type !== 'command.done').length
       const all = shown()
       assert.ok((await lines.count()) < all)
-      const text = (await page.locator('[data-test=shed-log]').innerText()).replace(/\n/g, ' ')
-      assert.match(text, en ? /Start outlet 4: done.*by 值班员.*Outlet 8: suspended.*Reset outlet 3: refused.*cause still stands.*Outlet 3 cut: Overcurrent.*4 ms after the reading/ : /启动 4 号插座：已执行.*值班员.*8 号插座：暂停.*复位 3 号插座：被拒绝.*原因仍然存在.*3 号插座被切断：过电流.*采样后 4 毫秒/)
+      await app.says(page.locator('[data-test=shed-log]'), en ? /Start outlet 4: done.*by 值班员.*Outlet 8: suspended.*Reset outlet 3: refused.*cause still stands.*Outlet 3 cut: Overcurrent.*4 ms after the reading/s : /启动 4 号插座：已执行.*值班员.*8 号插座：暂停.*复位 3 号插座：被拒绝.*原因仍然存在.*3 号插座被切断：过电流.*采样后 4 毫秒/s)
       while (await lines.count() < all) {
         const n = await lines.count()
         await page.getByRole('button', { name: en ? 'Show older' : '查看更早' }).click()
         await page.waitForFunction((was) => document.querySelectorAll('[data-event]').length > was, n)
       }
-      assert.match(await page.locator('[data-test=shed-log]').innerText(), en ? /Configuration refused/ : /配置被拒绝/)
+      await app.says(page.locator('[data-test=shed-log]'), en ? /Configuration refused/ : /配置被拒绝/)
       // What one does is in the log at once, above all that was read.
       await app.order(1, en ? 'Stop' : '停止')
       await app.dialog().locator('button').last().click()
       await page.waitForFunction((n) => document.querySelectorAll('[data-event]').length === n, all + 1)
       assert.equal(shown(), all + 1, 'the order is in the log once')
-      assert.match(await lines.first().innerText(), en ? /Stop outlet 1: done.*by admin/s : /停止 1 号插座：已执行.*admin/s)
+      await app.says(lines.first(), en ? /Stop outlet 1: done.*by admin/s : /停止 1 号插座：已执行.*admin/s)
     })
   }
 
@@ -635,13 +644,14 @@ describe('few sheds', () => {
     await tile.waitFor()
     await page.waitForFunction(() => [...document.querySelectorAll('.cell-watts b')].filter((b) => /^\d/.test(b.textContent)).length === 11)
     assert.equal((await tile.innerText()).match(/yulan-3/g).length, 1)
-    const cells = await tile.locator('.cells-large li').allInnerTexts()
-    assert.match(cells[2], /3\s+0\.0 W\s+tripped/)
-    assert.match(cells[7], /8\s+– W\s+suspended/, 'an old value is not the present')
+    const cells = tile.locator('.cells-large li')
+    await app.says(cells.nth(2), /3\s+0\.0 W\s+tripped/)
+    await app.says(cells.nth(7), /8\s+– W\s+suspended/, 'an old value is not the present')
     await page.locator('[data-event]').first().waitFor()
     await tile.click()
     await page.locator('h1').waitFor()
-    assert.equal((await page.locator('.page-head').innerText()).match(/yulan-3/g).length, 1)
+    const head = await app.says(page.locator('.page-head'), /yulan-3/)
+    assert.equal(head.match(/yulan-3/g).length, 1)
   })
 })
 
@@ -657,7 +667,7 @@ describe('chart', () => {
     const chart = page.locator('[data-test=chart]')
     await chart.locator('canvas').waitFor()
     assert.ok(scripts.length > before, 'the chart library comes with the chart')
-    assert.match(await chart.getAttribute('aria-label'), /Power of outlet 3 .* W/)
+    await settles(async () => assert.match(await chart.getAttribute('aria-label'), /Power of outlet 3 .* W/))
     await app.alarm(overcurrent().alarm_id).waitFor()
     const asked = fake.asked.findLast((u) => u.pathname === '/api/v1/alarms' && u.searchParams.get('subject'))
     assert.equal(asked.searchParams.get('subject'), 'outlet/3')
@@ -667,13 +677,15 @@ describe('chart', () => {
     await page.locator('input[value=r24h]').check({ force: true })
     await page.waitForURL(/range=r24h/)
     await chart.locator('canvas').waitFor()
-    const painted = await chart.locator('canvas').evaluate((c) => {
-      const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data
-      const seen = new Set()
-      for (let i = 0; i < d.length; i += 4) if (d[i + 3]) seen.add((d[i] << 16) | (d[i + 1] << 8) | d[i + 2])
-      return seen.size
+    await settles(async () => {
+      const painted = await chart.locator('canvas').evaluate((c) => {
+        const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data
+        const seen = new Set()
+        for (let i = 0; i < d.length; i += 4) if (d[i + 3]) seen.add((d[i] << 16) | (d[i + 1] << 8) | d[i + 2])
+        return seen.size
+      })
+      assert.ok(painted > 20, `${painted} colours on the chart`)
     })
-    assert.ok(painted > 20, `${painted} colours on the chart`)
     await page.getByRole('button', { name: 'Custom' }).click()
     await page.locator('.pick input').nth(0).fill('2001-01-01T00:00')
     await page.locator('.pick input').nth(1).fill('2000-01-01T00:00')
@@ -709,7 +721,7 @@ describe('empty and wrong', () => {
     const { page } = await open({ locale: 'en' })
     await app.login()
     await page.getByText('All sheds that report are fine').waitFor()
-    assert.equal(await page.title(), 'shedguard')
+    await page.waitForFunction(() => document.title === 'shedguard')
   })
 
   test('a shed, an alarm and a page that do not exist', async () => {
@@ -727,9 +739,9 @@ describe('empty and wrong', () => {
     fake.sheds.get('yulan-3').outlets[0].state = 'resting'
     const { page } = await open({ locale: 'en' })
     await app.login()
-    assert.match(await app.alarm(a.alarm_id).innerText(), /water ingress.*pump\/2/s)
+    await app.says(app.alarm(a.alarm_id), /water ingress.*pump\/2/s)
     await app.go('/sheds/yulan-3')
-    assert.match(await app.outlet(1).innerText(), /resting/)
+    await app.says(app.outlet(1), /resting/)
     await page.locator('h1').waitFor()
   })
 })
@@ -771,6 +783,7 @@ describe('looks', () => {
       }
       await app.go('/sheds/yulan-3')
       await app.outlet(3).getByRole('button', { name: app.words.reset }).click()
+      await app.dialog().waitFor()
       await app.assertAccessible('order dialog')
       await page.keyboard.press('Escape')
       await page.locator('input[value=table]').check({ force: true })
@@ -839,7 +852,7 @@ describe('looks', () => {
     assert.ok(await page.evaluate(() => document.querySelector('dialog').contains(document.activeElement)), 'focus is in the dialog')
     await page.keyboard.press('Escape')
     await app.dialog().waitFor({ state: 'detached' })
-    assert.ok(await button.evaluate((b) => b === document.activeElement), 'focus is back on the button')
+    await settles(async () => assert.ok(await button.evaluate((b) => b === document.activeElement), 'focus is back on the button'))
   })
 
   test('can be installed: manifest and its icons', async () => {

@@ -17,12 +17,30 @@ export const say = {
   en: { acknowledge: 'Acknowledge', acknowledged: 'Acknowledged', reset: 'Reset', alarms: 'Alarms', overview: 'Overview', settings: 'Settings', start: 'Start' },
 }
 
+/** A slow machine and a slow line on purpose: SHEDGUARD_E2E_SLOW is how many times slower the page computes. */
+export const slow = Number(process.env.SHEDGUARD_E2E_SLOW ?? 0)
+
+/**
+ * Waits until what is said holds: values come from the server after the page is drawn.
+ * When it never holds, the last failed assertion is the error.
+ */
+export async function settles(check, ms = 20_000) {
+  for (const until = Date.now() + ms; ; await new Promise((done) => setTimeout(done, 50))) {
+    try {
+      return await check()
+    } catch (err) {
+      if (Date.now() > until) throw err
+    }
+  }
+}
+
 export class App {
   /** Opens a page of its own, with everything on the console that is an error noted. */
   static async open(browser, target, { locale = 'zh-CN', colorScheme = 'light', viewport = desktop, allow = [] } = {}) {
     const context = await browser.newContext({ locale, colorScheme, viewport, timezoneId: 'Asia/Shanghai', bypassCSP: false })
     const page = await context.newPage()
-    page.setDefaultTimeout(20_000)
+    page.setDefaultTimeout(slow ? 60_000 : 20_000)
+    if (slow) await (await context.newCDPSession(page)).send('Emulation.setCPUThrottlingRate', { rate: slow })
     const app = new App(page, target, say[locale])
     page.on('console', (m) => {
       if (m.type() !== 'error' && m.type() !== 'warning') return
@@ -66,6 +84,15 @@ export class App {
     await this.page.locator('form button[type=submit]').click()
   }
 
+  /** The text of an element, once it matches. */
+  says(locator, words, why) {
+    return settles(async () => {
+      const text = await locator.innerText()
+      assert.match(text, words, why)
+      return text
+    })
+  }
+
   alarm(id) {
     return this.page.locator(`[data-alarm="${id}"]`)
   }
@@ -97,6 +124,14 @@ export class App {
     return this.answer().innerText()
   }
 
+  /** Scrolls on until the list has read all its rows. */
+  scrollToEnd(rows) {
+    return settles(async () => {
+      await this.page.evaluate(() => window.scrollTo(0, document.documentElement.scrollHeight))
+      assert.equal(await this.page.getByText(new RegExp(`^${rows} shown$`)).count(), 1, `${rows} rows`)
+    }, 120_000)
+  }
+
   /** The page may never be wider than the screen. */
   async assertNoSideScroll() {
     const over = await this.page.evaluate(() => {
@@ -114,6 +149,7 @@ export class App {
 
   /** No serious or critical finding of axe on what is shown now. */
   async assertAccessible(what) {
+    await this.page.evaluate(() => Promise.all(document.getAnimations().filter((a) => a.effect.getComputedTiming().endTime < Infinity).map((a) => a.finished.catch(() => {}))))
     await this.page.evaluate(axeSource)
     const found = await this.page.evaluate(async () => {
       const r = await window.axe.run(document, { resultTypes: ['violations'] })

@@ -31,7 +31,7 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     page.on('load', () => loads++)
     const alarm = page.locator('[data-alarm]').first()
     await alarm.waitFor({ timeout: 60_000 })
-    assert.match(await alarm.innerText(), /过电流.*3 号插座/s)
+    await app.says(alarm, /过电流.*3 号插座/s)
     await page.screenshot({ path: 'artefacts/real/alarm.png' })
     const id = await alarm.getAttribute('data-alarm')
     await app.acknowledge(id, '值班员已知悉')
@@ -63,7 +63,7 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     // And in the history of the alarm, in the words of the gateway; nobody was told, which is said.
     await app.go(`/alarms/${id}`)
     await page.locator('.h-cleared').waitFor()
-    assert.match(await page.locator('.history').innerText(), /3 号插座：过电流（.*网关已断电/)
+    await app.says(page.locator('.history'), /3 号插座：过电流（.*网关已断电/)
     await page.locator('[data-test=told]').getByText(/通知/).first().waitFor()
     // The chart around it marks it.
     await page.locator('a[href*="/outlets/3"]').click()
@@ -80,7 +80,7 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     await tile.click()
     const fresh = page.locator('.outlet:not(.stale)').first()
     await fresh.waitFor({ timeout: 40_000 })
-    assert.match(await fresh.innerText(), /\d V/)
+    await app.says(fresh, /\d V/)
     await page.waitForFunction(() => document.querySelector('.link-live'))
     await fresh.locator('.outlet-no').click()
     await page.locator('[data-test=chart] canvas').waitFor({ timeout: 40_000 })

@@ -202,12 +202,17 @@ describe('store', () => {
 
   it('reads everything afresh when a stream opens without an id to resume from', async () => {
     const s = createStore(api)
+    const views = vi.fn()
+    const off = s.onReset(views)
     s.handlers.open(false)
     await vi.advanceTimersByTimeAsync(0)
     expect(api.alarms).toHaveBeenCalledOnce()
+    expect(views, 'a view has lists of its own').toHaveBeenCalledOnce()
     s.handlers.open(true)
     await vi.advanceTimersByTimeAsync(0)
     expect(api.alarms).toHaveBeenCalledOnce()
+    expect(views).toHaveBeenCalledOnce()
+    off()
   })
 
   it('survives a message that it cannot read', () => {

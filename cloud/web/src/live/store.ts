@@ -198,12 +198,18 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     for (const v of state.live.get(s.shed)?.values() ?? []) putState(s.shed, v)
   }
 
+  /** The stream has a gap: what the views have read by themselves may lack it too. */
+  function afresh(): void {
+    for (const tell of [...resetListeners]) tell()
+    void load().catch(() => {})
+  }
+
   const handlers = {
     open(resumed: boolean): void {
       state.link = 'live'
       state.heardAt = api.now()
       // Without an id to resume from, what happened before the stream opened is not in it.
-      if (!resumed) void load().catch(() => {})
+      if (!resumed) afresh()
     },
     heard(): void {
       state.heardAt = api.now()
@@ -213,11 +219,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       state.link = 'lost'
     },
     message(m: Message): void {
-      if (m.event === 'reset') {
-        for (const tell of [...resetListeners]) tell()
-        void load().catch(() => {})
-        return
-      }
+      if (m.event === 'reset') return afresh()
       let data: unknown
       try {
         data = JSON.parse(m.data)
@@ -269,6 +271,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       snapshotListeners.add(f)
       return () => snapshotListeners.delete(f)
     },
+    /** When the stream has a gap, its first opening included: what was read before is to be read again. */
     onReset(f: () => void): () => void {
       resetListeners.add(f)
       return () => resetListeners.delete(f)
