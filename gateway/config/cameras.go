@@ -19,7 +19,7 @@ import (
 type Camera struct {
 	Name         string   `yaml:"name" kind:"name" doc:"Name of the camera, as alarms and the page say it."`
 	URL          string   `yaml:"url" kind:"camera" doc:"Where its pictures are: rtsp://host/path, http://host/path of motion JPEG, /dev/video0, or a file; without user and password."`
-	Username     string   `yaml:"username,omitempty" doc:"User of a camera that asks for one."`
+	Username     string   `yaml:"username,omitempty" doc:"User of a camera that asks for one, by digest or basic authentication."`
 	PasswordFile string   `yaml:"password_file,omitempty" kind:"file" doc:"File that holds the password of username, readable by its owner only."`
 	Zones        []string `yaml:"zones" least:"1" doc:"Fire zones that it overlooks, as outlets name them."`
 	Include      []Region `yaml:"include,omitempty" doc:"Parts of the picture that are looked at; all of it when left out."`

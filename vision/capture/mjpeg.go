@@ -2,6 +2,11 @@
 // (multipart/x-mixed-replace), in pure Go: unlike a video library it cannot hang,
 // every wait has an end.
 //
+// A camera gets the user and the password of its address when it asks for them, by
+// digest authentication (RFC 7616: MD5, SHA-256) or, where it offers no digest, by basic.
+// They are for the scheme, host and port of that address: where a camera sends the
+// request on to another, they do not go along.
+//
 // # Caveats
 //
 // A picture is handed on as it came; whoever decodes it finds out whether it is
@@ -28,6 +33,9 @@ const (
 	MaxPicture = 8 << 20
 	// Silence is how long a camera may say nothing.
 	Silence = 10 * time.Second
+	// maxHeader bounds an answer's headers in bytes: they are told in errors, which
+	// must fit into a line of vision/report.
+	maxHeader = 8 << 10
 )
 
 // ErrSilent comes when a camera said nothing for Silence.
@@ -46,8 +54,8 @@ type MJPEG struct {
 	ctx    context.Context //nolint:containedctx // of the request that lasts as long as the stream
 }
 
-// OpenMJPEG asks a camera for its stream. The address may hold user and password,
-// for basic authentication; errors do not tell them.
+// OpenMJPEG asks a camera for its stream. The address may hold user and password;
+// errors do not tell them, nor the address's query, where some cameras have them.
 func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -55,6 +63,7 @@ func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
 	}
 	user := u.User
 	u.User = nil
+	shown := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	ctx, cancel := context.WithCancelCause(ctx)
 	m := &MJPEG{cancel: cancel, ctx: ctx}
 	m.silent = time.AfterFunc(Silence, func() { cancel(fmt.Errorf("%w for %s", ErrSilent, Silence)) })
@@ -64,19 +73,16 @@ func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
 		}
 		m.silent.Stop()
 		cancel(nil)
-		return nil, fmt.Errorf("camera %s: %w", u, err)
+		return nil, fmt.Errorf("camera %s: %w", &shown, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return fail(err)
 	}
-	if user != nil {
-		password, _ := user.Password()
-		req.SetBasicAuth(user.Username(), password)
-	}
-	client := &http.Client{Transport: &http.Transport{
+	client := &http.Client{Transport: &login{origin: origin(u), user: user, next: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: Silence / 2}).DialContext, DisableKeepAlives: true, DisableCompression: true,
-	}}
+		MaxResponseHeaderBytes: maxHeader,
+	}}}
 	res, err := client.Do(req)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
@@ -85,7 +91,7 @@ func OpenMJPEG(ctx context.Context, address string) (*MJPEG, error) {
 		return fail(err)
 	}
 	m.body = res.Body
-	if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+	if res.StatusCode == http.StatusForbidden {
 		return fail(errors.Join(fmt.Errorf("%w: HTTP %s", ErrRefused, res.Status), res.Body.Close()))
 	}
 	if res.StatusCode != http.StatusOK {

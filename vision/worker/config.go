@@ -111,7 +111,8 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// Redact is a camera's address without its password, for logs.
+// Redact is a camera's address without its password, for logs. Some cameras have theirs
+// in the query.
 func Redact(s string) string {
 	if strings.HasPrefix(s, "/") {
 		return s
@@ -119,6 +120,9 @@ func Redact(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {
 		return "an address that cannot be read"
+	}
+	if u.RawQuery != "" {
+		u.RawQuery = "..."
 	}
 	return u.Redacted()
 }

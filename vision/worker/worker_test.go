@@ -619,7 +619,7 @@ cameras:
 		"evidence":  {"max_mb: 512, max_age: 720h, privacy: none", "max_mb: 5, max_age: 1m, privacy: some", []string{"evidence.max_mb: 5: want 64 to", "evidence.max_age: 1m0s", `evidence.privacy: "some": want none or outside`}},
 		"camera":    {"name: c2, url: /dev/video0, fps: 2", "name: c1, url: ftp://x, fps: 90", []string{`cameras[1].name: "c1": is another`, `cameras[1].url: "ftp://x"`, "cameras[1].fps: 90: want 0.5 to 25"}},
 		"polygon":   {"{x: 1, y: 0.1}", "{x: 1, y: 7}", []string{"cameras[0].exclude[0]: point 2: 1, 7"}},
-		"no secret": {"rtsp://viewer:secret@10.0.0.5/stream", "ftp://viewer:secret@10.0.0.5/stream", []string{"viewer:xxxxx@"}},
+		"no secret": {"rtsp://viewer:secret@10.0.0.5/stream", "ftp://viewer:secret@10.0.0.5/stream?pwd=secret", []string{"viewer:xxxxx@10.0.0.5/stream?..."}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := worker.ParseConfig([]byte(strings.Replace(good, tt.from, tt.to, 1)))
