@@ -107,7 +107,7 @@ func (c *Command) Validate() error {
 	check(c.Kind != "" && len(c.Kind) <= 40, "kind: %q: want 1 to 40 bytes", c.Kind)
 	check(!c.IssuedAt.IsZero(), "issued_at: required")
 	check(!c.ExpiresAt.IsZero(), "expires_at: required")
-	check(c.By != "" && len(c.By) <= 200, "by: want 1 to 200 bytes")
+	check(c.By != "" && len(c.By) <= maxPerson, "by: want 1 to %d bytes", maxPerson)
 	check(c.BootID == "" || ValidID(c.BootID), "boot_id: %q: want a ULID", c.BootID)
 	return errors.Join(errs...)
 }

@@ -301,6 +301,181 @@ func TestDecodeArgsRefusesAMisspeltLimit(t *testing.T) {
 	}
 }
 
+func someStatus() shedguard.Status {
+	return shedguard.Status{
+		State: shedguard.GatewayOnline, Since: time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC), BootID: bootID, Conn: 1, Version: "v1", ConfigHash: "c0ffee",
+		Clock: shedguard.ClockSynced, Outlets: []shedguard.OutletSummary{{Outlet: 3, State: shedguard.StateTripped, Latched: []shedguard.Cause{shedguard.CauseFire}}},
+		Siren: true,
+		Suppression: &shedguard.Suppression{
+			Phase: shedguard.SuppressionArmed, Zone: "bay-1", AlarmID: someID, By: "", Until: time.Date(2026, 11, 23, 3, 0, 15, 250e6, time.UTC),
+		},
+	}
+}
+
+func TestStatusKeepsTheContractsNames(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(*shedguard.Status)
+		want   string // after the clock
+	}{
+		"armed": {
+			func(*shedguard.Status) {},
+			`"siren":true,"suppression":{"phase":"armed","zone":"bay-1","alarm_id":"01JDEXAMP0E00000000000000A","until":"2026-11-23T03:00:15.25Z"}}`,
+		},
+		"vetoed": {func(s *shedguard.Status) {
+			s.Suppression.Phase, s.Suppression.By, s.Suppression.Until = shedguard.SuppressionVetoed, "王", time.Time{}
+		}, `"siren":true,"suppression":{"phase":"vetoed","zone":"bay-1","alarm_id":"01JDEXAMP0E00000000000000A","by":"王"}}`},
+		"idle": {func(s *shedguard.Status) {
+			s.Siren, s.Suppression = false, &shedguard.Suppression{Phase: shedguard.SuppressionIdle}
+		}, `"suppression":{"phase":"idle"}}`},
+		"none enabled": {func(s *shedguard.Status) { s.Siren, s.Suppression = false, nil }, `}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := someStatus()
+			s.Outlets = nil
+			tt.change(&s)
+			b, err := json.Marshal(s)
+			want := `{"state":"online","since":"2026-11-23T03:00:00Z","boot_id":"01JDEXAMP0E00000000000000B","conn":1,"version":"v1","config_hash":"c0ffee","clock":"synced"`
+			if tt.want != "}" {
+				want += ","
+			}
+			if want += tt.want; err != nil || string(b) != want {
+				t.Errorf("%s, %v, want %s", b, err, want)
+			}
+		})
+	}
+}
+
+// What a gateway says is read as it was said, whatever it says of the siren and
+// the suppression, and by a gateway that knows neither.
+func TestStatusRoundTrip(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		want := someStatus()
+		want.Siren = rapid.Bool().Draw(t, "siren")
+		want.Suppression = nil
+		if rapid.Bool().Draw(t, "enabled") {
+			want.Suppression = &shedguard.Suppression{
+				Phase:   rapid.SampledFrom(shedguard.SuppressionPhases()).Draw(t, "phase"),
+				Zone:    rapid.StringN(0, 30, shedguard.MaxTagBytes).Draw(t, "zone"),
+				AlarmID: rapid.StringMatching(`([0-7][0-9A-HJKMNP-TV-Z]{25})?`).Draw(t, "alarm"),
+				By:      rapid.StringN(0, 50, 200).Draw(t, "by"),
+			}
+			if p := want.Suppression.Phase; p == shedguard.SuppressionArmed || p == shedguard.SuppressionReleasing {
+				want.Suppression.Until = time.UnixMilli(rapid.Int64Range(1, 4e12).Draw(t, "until")).UTC()
+			}
+		}
+		b, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := shedguard.DecodeStatus(b)
+		if err != nil {
+			t.Fatalf("%s: %v", b, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDecodeStatus(t *testing.T) {
+	t.Parallel()
+	const before = `{"state":"online","since":"2026-11-23T03:00:00Z","boot_id":"` + bootID + `","conn":1,"clock":"synced"`
+	long := strings.Repeat("x", 201)
+	tests := map[string]struct {
+		members string
+		want    *shedguard.Suppression
+		siren   bool
+		faults  []string // exactly these
+	}{
+		"older gateway":            {members: ``},
+		"members of a newer one":   {members: `,"siren":true,"sprinkler":{"phase":7}`, siren: true},
+		"null":                     {members: `,"siren":null,"suppression":null`},
+		"idle":                     {members: `,"siren":false,"suppression":{"phase":"idle"}`, want: &shedguard.Suppression{Phase: "idle"}},
+		"more than is known of it": {members: `,"suppression":{"phase":"unknown","pressure_bar":12}`, want: &shedguard.Suppression{Phase: "unknown"}},
+		"armed, clock unsynced": {
+			members: `,"suppression":{"phase":"armed","zone":"bay-1","until":null}`,
+			want:    &shedguard.Suppression{Phase: "armed", Zone: "bay-1"},
+		},
+		"siren is no boolean":      {members: `,"siren":"yes"`, faults: []string{"siren"}},
+		"suppression is no object": {members: `,"suppression":"armed"`, faults: []string{"suppression"}},
+		"phase is missing":         {members: `,"suppression":{}`, faults: []string{`suppression.phase: "": want one of ["idle" "armed" "vetoed" "releasing" "released" "unknown"]`}},
+		"phase that there is not":  {members: `,"suppression":{"phase":"Armed"}`, faults: []string{`suppression.phase: "Armed": want one of`}},
+		"until is no time":         {members: `,"suppression":{"phase":"armed","until":"soon"}`, faults: []string{"soon"}},
+		"until of a window that is over": {
+			members: `,"suppression":{"phase":"vetoed","until":"2026-11-23T03:00:00Z"}`,
+			faults:  []string{`suppression.until: 2026-11-23T03:00:00.000Z: want it in phase armed or releasing only, this is "vetoed"`},
+		},
+		"until that no calendar has in UTC": {
+			members: `,"suppression":{"phase":"armed","until":"9999-12-31T23:59:59-10:00"}`,
+			faults:  []string{"suppression.until: year 10000 in UTC: want 1 to 9999"},
+		},
+		"every fault": {
+			members: `,"suppression":{"phase":"on","zone":"` + long + `","alarm_id":"7","by":"` + long + `"}`,
+			faults:  []string{`suppression.phase: "on"`, "suppression.zone: 201 bytes: want at most 128", `suppression.alarm_id: "7": want a ULID`, "suppression.by: 201 bytes: want at most 200"},
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := shedguard.DecodeStatus([]byte(before + tt.members + "}"))
+			if len(tt.faults) == 0 {
+				if err != nil || got.Siren != tt.siren || got.State != shedguard.GatewayOnline || got.Conn != 1 {
+					t.Errorf("%+v, %v", got, err)
+				}
+				if diff := cmp.Diff(tt.want, got.Suppression); diff != "" {
+					t.Error(diff)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatalf("%+v, want an error", got)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			if len(lines) != len(tt.faults) {
+				t.Fatalf("%q: want %d faults", lines, len(tt.faults))
+			}
+			for i, want := range tt.faults {
+				if !strings.HasPrefix(lines[i], "status: ") || !strings.Contains(lines[i], want) {
+					t.Errorf("%q, want %q", lines[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestSuppressionChangedKeepsTheContractsNames(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		data shedguard.SuppressionChanged
+		want string
+	}{
+		"armed": {
+			shedguard.SuppressionChanged{
+				Phase: shedguard.SuppressionArmed, Zone: "bay-1", AlarmID: someID, Senses: []shedguard.Cause{shedguard.CauseFlameSeen, shedguard.CauseSmokeContact},
+			},
+			`{"phase":"armed","zone":"bay-1","alarm_id":"01JDEXAMP0E00000000000000A","by":"","senses":["flame_seen","smoke_contact"],"clock":"synced","mono_ms":61234,"boot_id":"01JDEXAMP0E00000000000000B","seq":7}`,
+		},
+		"reset": {
+			shedguard.SuppressionChanged{Phase: shedguard.SuppressionIdle, By: "wang", Senses: []shedguard.Cause{}},
+			`{"phase":"idle","zone":"","alarm_id":"","by":"wang","senses":[],"clock":"synced","mono_ms":61234,"boot_id":"01JDEXAMP0E00000000000000B","seq":7}`,
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tt.data.SetStamp(someAlarm().Stamp)
+			e, err := shedguard.NewEvent(someID, shedguard.Source("S"), shedguard.EventSuppressionChanged, "shed", someAlarm().RaisedAt, tt.data)
+			if err != nil || string(e.Data) != tt.want || e.Type != "shedguard.suppression.changed" || e.IsAlarm() {
+				t.Errorf("%s %s, %v, want %s", e.Type, e.Data, err, tt.want)
+			}
+		})
+	}
+}
+
 // FuzzDecode gives one payload to every decoder: none may panic, and what one
 // accepts it must be able to write and read again.
 func FuzzDecode(f *testing.F) {
@@ -314,6 +489,7 @@ func FuzzDecode(f *testing.F) {
 		shedguard.Ack{IDs: []string{someID}},
 		shedguard.Reply{ID: someID, OK: true},
 		shedguard.Status{State: shedguard.GatewayOnline, BootID: bootID, Conn: 1, Clock: shedguard.ClockSynced},
+		someStatus(),
 		shedguard.Command{ID: someID, Kind: shedguard.CommandStart, By: "a", IssuedAt: alarm.Since, ExpiresAt: alarm.RaisedAt, Args: json.RawMessage(`{"outlet":3}`)},
 	} {
 		b, err := json.Marshal(v)
@@ -338,7 +514,15 @@ func FuzzDecode(f *testing.F) {
 		_, _ = shedguard.DecodeCommand(b)
 		_, _ = shedguard.DecodeReply(b)
 		_, _ = shedguard.DecodeAck(b)
-		_, _ = shedguard.DecodeStatus(b)
+		if s, err := shedguard.DecodeStatus(b); err == nil {
+			again, err := json.Marshal(s)
+			if err != nil {
+				t.Fatalf("%q was read but cannot be written: %v", b, err)
+			}
+			if twice, err := shedguard.DecodeStatus(again); (err != nil || !cmp.Equal(s.Suppression, twice.Suppression) || s.Siren != twice.Siren) && len(again) <= shedguard.MaxEventBytes {
+				t.Fatalf("%q was written as %q: %v", b, again, err)
+			}
+		}
 		_, _, _, _ = shedguard.ParseTopic(string(b))
 	})
 }

@@ -11,18 +11,19 @@ import (
 
 // The event types.
 const (
-	EventAlarmRaised       = "shedguard.alarm.raised"
-	EventAlarmUpdated      = "shedguard.alarm.updated"
-	EventAlarmAcknowledged = "shedguard.alarm.acknowledged"
-	EventAlarmCleared      = "shedguard.alarm.cleared"
-	EventSessionBegun      = "shedguard.session.begun"
-	EventSessionPhase      = "shedguard.session.phase"
-	EventSessionEnded      = "shedguard.session.ended"
-	EventRelayOperated     = "shedguard.relay.operated"
-	EventConfigApplied     = "shedguard.config.applied"
-	EventConfigRefused     = "shedguard.config.refused"
-	EventWorkerRestarted   = "shedguard.worker.restarted"
-	EventCommandDone       = "shedguard.command.done"
+	EventAlarmRaised        = "shedguard.alarm.raised"
+	EventAlarmUpdated       = "shedguard.alarm.updated"
+	EventAlarmAcknowledged  = "shedguard.alarm.acknowledged"
+	EventAlarmCleared       = "shedguard.alarm.cleared"
+	EventSessionBegun       = "shedguard.session.begun"
+	EventSessionPhase       = "shedguard.session.phase"
+	EventSessionEnded       = "shedguard.session.ended"
+	EventRelayOperated      = "shedguard.relay.operated"
+	EventSuppressionChanged = "shedguard.suppression.changed"
+	EventConfigApplied      = "shedguard.config.applied"
+	EventConfigRefused      = "shedguard.config.refused"
+	EventWorkerRestarted    = "shedguard.worker.restarted"
+	EventCommandDone        = "shedguard.command.done"
 )
 
 // MaxEventBytes bounds an event's payload. Nothing a gateway says about one
@@ -182,6 +183,16 @@ type RelayOperated struct {
 	Why           string `json:"why"`             // a cause, "command", "session" or "start"
 	SampleToRelay int64  `json:"sample_to_relay"` // µs from the deciding sample to the written relay, 0 when no sample decided
 	Verified      bool   `json:"verified"`        // the expander's latch was read back and agrees
+	Stamp
+}
+
+// SuppressionChanged is the data of [EventSuppressionChanged].
+type SuppressionChanged struct {
+	Phase   SuppressionPhase `json:"phase"`
+	Zone    string           `json:"zone"`     // whose fire armed it; empty after a reset
+	AlarmID string           `json:"alarm_id"` // of that fire; empty after a reset
+	By      string           `json:"by"`       // who vetoed or reset it
+	Senses  []Cause          `json:"senses"`   // what agreed on the fire
 	Stamp
 }
 

@@ -30,6 +30,65 @@ type Status struct {
 	ConfigHash string          `json:"config_hash"`
 	Clock      ClockQuality    `json:"clock"`
 	Outlets    []OutletSummary `json:"outlets,omitempty"`
+	Siren      bool            `json:"siren,omitempty"` // a signal is given in which the siren has a part
+	// Suppression is nil where none is enabled, in a will, and from a gateway that
+	// is older than this member.
+	Suppression *Suppression `json:"suppression,omitempty"`
+}
+
+// SuppressionPhase is how far the output of a suppression agent is.
+type SuppressionPhase string
+
+// The phases.
+const (
+	SuppressionIdle      SuppressionPhase = "idle"
+	SuppressionArmed     SuppressionPhase = "armed"     // the veto window runs
+	SuppressionVetoed    SuppressionPhase = "vetoed"    // by a person; until a reset
+	SuppressionReleasing SuppressionPhase = "releasing" // the output is on
+	SuppressionReleased  SuppressionPhase = "released"  // it was; until a reset
+	// SuppressionUnknown is a suppression whose record was lost. It does
+	// nothing until a reset: it may have released already.
+	SuppressionUnknown SuppressionPhase = "unknown"
+)
+
+// SuppressionPhases lists every phase.
+func SuppressionPhases() []SuppressionPhase {
+	return []SuppressionPhase{
+		SuppressionIdle, SuppressionArmed, SuppressionVetoed, SuppressionReleasing, SuppressionReleased, SuppressionUnknown,
+	}
+}
+
+// Suppression is the output of a suppression agent in a gateway's status.
+type Suppression struct {
+	Phase   SuppressionPhase `json:"phase"`
+	Zone    string           `json:"zone,omitempty"`     // whose fire armed it
+	AlarmID string           `json:"alarm_id,omitempty"` // of that fire
+	By      string           `json:"by,omitempty"`       // who vetoed or reset it
+	// Until is when the veto window or the release ends; zero in every other
+	// phase, and while the gateway does not know the time.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// maxPerson is how long the name of whoever gave a command may be.
+const maxPerson = 200
+
+// faults are all that is wrong with it. At is where it was read.
+func (s *Suppression) faults(at string) (errs []error) {
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(at+format, args...))
+		}
+	}
+	check(slices.Contains(SuppressionPhases(), s.Phase), "phase: %q: want one of %q", s.Phase, SuppressionPhases())
+	check(len(s.Zone) <= MaxTagBytes, "zone: %d bytes: want at most %d", len(s.Zone), MaxTagBytes)
+	check(s.AlarmID == "" || ValidID(s.AlarmID), "alarm_id: %q: want a ULID", s.AlarmID)
+	check(len(s.By) <= maxPerson, "by: %d bytes: want at most %d", len(s.By), maxPerson)
+	runs := s.Phase == SuppressionArmed || s.Phase == SuppressionReleasing
+	check(s.Until.IsZero() || runs, "until: %s: want it in phase %s or %s only, this is %q",
+		s.Until.Format(TimeFormat), SuppressionArmed, SuppressionReleasing, s.Phase)
+	year := s.Until.UTC().Year()
+	check(year >= 1 && year <= 9999, "until: year %d in UTC: want 1 to 9999", year)
+	return errs
 }
 
 // OutletSummary is one outlet in a gateway's status.
@@ -67,6 +126,9 @@ func DecodeStatus(b []byte) (Status, error) {
 			errs = append(errs, fmt.Errorf("status: outlets[%d].outlet: %d: want 1 to %d", i, o.Outlet, MaxOutlets))
 		}
 	}
+	if s.Suppression != nil {
+		errs = append(errs, s.Suppression.faults("status: suppression.")...)
+	}
 	return s, errors.Join(errs...)
 }
 
@@ -98,13 +160,13 @@ type FeederStatus struct {
 	Shed           int     `json:"shed"`            // outlets that were switched off
 }
 
-// SuppressionStatus is how far the output of a suppression agent is.
+// SuppressionStatus is the output of a suppression agent, at one moment.
 type SuppressionStatus struct {
-	Phase   string `json:"phase"` // idle, armed, vetoed, releasing, released, unknown
-	Zone    string `json:"zone,omitempty"`
-	AlarmID string `json:"alarm_id,omitempty"`
-	By      string `json:"by,omitempty"` // who vetoed or reset it
-	LeftMS  int64  `json:"left_ms"`      // of the veto window, or of the release
+	Phase   SuppressionPhase `json:"phase"`
+	Zone    string           `json:"zone,omitempty"`
+	AlarmID string           `json:"alarm_id,omitempty"`
+	By      string           `json:"by,omitempty"` // who vetoed or reset it
+	LeftMS  int64            `json:"left_ms"`      // of the veto window, or of the release
 }
 
 // OutletStatus is one outlet at one moment.

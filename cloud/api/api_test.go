@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -57,6 +58,7 @@ func id(n int) string { return fmt.Sprintf("%026d", n) }
 type fakeStore struct {
 	asked   series.Query
 	cameras []series.Latest
+	feeder  []series.Latest
 	err     error
 }
 
@@ -71,6 +73,9 @@ func (f *fakeStore) Range(_ context.Context, q series.Query) ([]series.Series, e
 func (f *fakeStore) Latest(_ context.Context, measurement string, tags map[string]string, _ time.Duration) ([]series.Latest, error) {
 	if measurement == shedguard.MeasurementCamera {
 		return slices.DeleteFunc(slices.Clone(f.cameras), func(l series.Latest) bool { return l.Tags["shed"] != tags["shed"] }), f.err
+	}
+	if measurement == shedguard.MeasurementFeeder {
+		return slices.DeleteFunc(slices.Clone(f.feeder), func(l series.Latest) bool { return l.Tags["shed"] != tags["shed"] }), f.err
 	}
 	tags["outlet"] = "3"
 	return []series.Latest{
@@ -208,11 +213,15 @@ func (r *rig) fill(tb testing.TB) {
 	status := shedguard.Status{
 		State: shedguard.GatewayOnline, BootID: boot, Conn: 1, Version: "v9", ConfigHash: "c0ffee", Clock: shedguard.ClockSynced,
 		Outlets: []shedguard.OutletSummary{{Outlet: 3, State: shedguard.StateTripped, Latched: []shedguard.Cause{shedguard.CauseOvercurrent}}, {Outlet: 4, State: shedguard.StateReady}},
+		Siren:   true,
+		Suppression: &shedguard.Suppression{
+			Phase: shedguard.SuppressionArmed, Zone: "bay-1", AlarmID: id(1), Until: noon.Add(15*time.Second + 250*time.Millisecond).In(time.FixedZone("CST", 8*3600)),
+		},
 	}
 	if _, err := r.book.PutStatus(ctx, "shed-1", status, noon, false); err != nil {
 		tb.Fatal(err)
 	}
-	status.State = shedguard.GatewayOffline
+	status.State, status.Siren, status.Suppression = shedguard.GatewayOffline, false, nil
 	if _, err := r.book.PutStatus(ctx, "shed-2", status, noon, false); err != nil {
 		tb.Fatal(err)
 	}
@@ -260,6 +269,16 @@ func (r *rig) fill(tb testing.TB) {
 	}
 }
 
+// fillFeeder has the supply of the shed that is online measured.
+func (r *rig) fillFeeder() {
+	for n, field := range []string{"watts", "watts_max", "committed_watts", "soft_watts", "hard_watts", "refusing", "waiting", "shed"} {
+		r.store.feeder = append(r.store.feeder, series.Latest{
+			Field: field, Tags: map[string]string{"shed": "shed-1"}, At: noon.Add(time.Duration(n%2) * time.Second),
+			Value: []float64{3520.5, 3800, 4100, 5000, 6000, 1, 2, 1}[n],
+		})
+	}
+}
+
 // What a reader of the API gets, byte for byte.
 func TestGolden(t *testing.T) {
 	r := newRigWith(t, nil, false)
@@ -273,8 +292,19 @@ func TestGolden(t *testing.T) {
 		if c.Kind == shedguard.CommandResetTrip {
 			return shedguard.Reply{ID: c.ID, Error: shedguard.Refuse(shedguard.CodeCauseStands, "%s", c.Args)}, nil
 		}
-		return shedguard.Reply{ID: c.ID, OK: true, Result: json.RawMessage(`{"outlet":3}`)}, nil
+		result := any(map[string]int{"outlet": 3})
+		switch c.Kind {
+		case shedguard.CommandVetoSuppression: // of what came over: {} and {"reset":true} are not the same
+			result = shedguard.SuppressionStatus{Phase: shedguard.SuppressionVetoed, Zone: string(c.Args), By: c.By}
+		case shedguard.CommandSilenceSiren:
+			return shedguard.Reply{ID: c.ID, OK: len(c.Args) == 0}, nil
+		case shedguard.CommandSelfTest:
+			result = shedguard.SelfTest{Checks: []shedguard.SelfTestCheck{{Name: "relays", OK: true}, {Name: "outlet/3/meter", Detail: "not acknowledged"}}}
+		}
+		b, err := json.Marshal(result)
+		return shedguard.Reply{ID: c.ID, OK: true, Result: b}, err
 	}
+	r.fillFeeder()
 	now := regexp.MustCompile(`"20[0-9T:.+-]+Z"`)
 	for _, tt := range []struct {
 		name, method, path, body string
@@ -309,6 +339,10 @@ func TestGolden(t *testing.T) {
 		{name: "command", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"stop","args":{"outlet":3}}`, status: 200},
 		{name: "command-refused", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"reset_trip","args":{"outlet":3}}`, status: 200},
 		{name: "command-offline", method: "POST", path: "/sheds/shed-2/commands", body: `{"kind":"stop","args":{"outlet":3}}`, status: 409},
+		{name: "command-veto", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"veto_suppression","args":{}}`, status: 200},
+		{name: "command-veto-reset", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"veto_suppression","args":{"reset":true}}`, status: 200},
+		{name: "command-silence", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"silence_siren"}`, status: 200},
+		{name: "command-self-test", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"self_test"}`, status: 200},
 		{name: "command-bad", method: "POST", path: "/sheds/shed-1/commands", body: `{"kind":"STOP","args":[],"hurry":true}`, status: 422},
 		{name: "command-no-json", method: "POST", path: "/sheds/shed-1/commands", body: `{`, status: 400},
 		{name: "series", path: "/sheds/shed-1/series?field=watts&outlet=3&from=2026-03-01T12:00:00Z&to=2026-03-01T13:00:00Z&points=60", status: 200},
@@ -419,6 +453,38 @@ func TestCommandFailures(t *testing.T) {
 	r.store.err = errors.New("disk on fire")
 	if status, body, _ := r.do(t, http.MethodGet, "/api/v1/sheds/shed-1", ""); status != 500 || strings.Contains(body, "fire") {
 		t.Errorf("store fault: %d %s", status, body)
+	}
+}
+
+// Without every quantity of it there is no feeder: a limit that is missing must
+// not look like one of 0 W.
+func TestFeederOfAShed(t *testing.T) {
+	tests := map[string]struct {
+		change func(f []series.Latest) []series.Latest
+		want   string
+	}{
+		"whole":                {func(f []series.Latest) []series.Latest { return f }, `{"watts":3520.5,"committed_watts":4100,"soft_watts":5000,"hard_watts":6000,"refusing":true,"waiting":2,"shed":1,"at":"2026-03-01T12:00:01Z"}`},
+		"nothing refused":      {func(f []series.Latest) []series.Latest { f[5].Value = 0; return f }, `{"watts":3520.5,"committed_watts":4100,"soft_watts":5000,"hard_watts":6000,"refusing":false,"waiting":2,"shed":1,"at":"2026-03-01T12:00:01Z"}`},
+		"never heard":          {func([]series.Latest) []series.Latest { return nil }, "null"},
+		"a limit is absent":    {func(f []series.Latest) []series.Latest { return slices.Delete(f, 4, 5) }, "null"},
+		"not a number":         {func(f []series.Latest) []series.Latest { f[0].Value = math.NaN(); return f }, "null"},
+		"half an outlet":       {func(f []series.Latest) []series.Latest { f[6].Value = 0.5; return f }, "null"},
+		"more than a shed has": {func(f []series.Latest) []series.Latest { f[7].Value = 257; return f }, "null"},
+	}
+	r := newRig(t, nil)
+	r.fill(t)
+	r.login(t)
+	r.fillFeeder()
+	whole := r.store.feeder
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r.store.feeder = tt.change(slices.Clone(whole))
+			var got struct{ Feeder json.RawMessage }
+			status, body, _ := r.do(t, http.MethodGet, "/api/v1/sheds/shed-1", "")
+			if err := json.Unmarshal([]byte(body), &got); status != 200 || err != nil || string(got.Feeder) != tt.want {
+				t.Errorf("%d %s, %v, want %s", status, got.Feeder, err, tt.want)
+			}
+		})
 	}
 }
 

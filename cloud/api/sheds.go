@@ -35,7 +35,8 @@ type ShedPath struct {
 type shedOutput struct {
 	Body struct {
 		book.Shed
-		Live []live.Outlet `json:"live" doc:"newest values of the last ten minutes"`
+		Live   []live.Outlet `json:"live" doc:"newest values of the last ten minutes"`
+		Feeder *live.Feeder  `json:"feeder" doc:"load of the supply that all outlets share, newest values of the last ten minutes; null when there were none, as where nothing watches it"`
 	}
 }
 
@@ -50,8 +51,8 @@ type nameInput struct {
 type commandInput struct {
 	ShedPath
 	Body struct {
-		Kind string         `json:"kind" pattern:"^[a-z_]{1,40}$" doc:"start, stop, reset_trip, get_state, …"`
-		Args map[string]any `json:"args,omitempty" doc:"as the kind wants them"`
+		Kind string         `json:"kind" pattern:"^[a-z_]{1,40}$" doc:"start, stop, reset_trip, silence_siren, veto_suppression, self_test, snapshot, acknowledge, get_state"`
+		Args map[string]any `json:"args,omitempty" doc:"as the kind wants them: {outlet} of start, stop and reset_trip; {reset: true} makes veto_suppression reset one that was released or vetoed"`
 	}
 }
 
@@ -60,7 +61,7 @@ type commandOutput struct {
 		ID     string                `json:"id"`
 		OK     bool                  `json:"ok"`
 		Error  *shedguard.ReplyError `json:"error,omitempty" doc:"why the gateway refused"`
-		Result json.RawMessage       `json:"result,omitempty"`
+		Result json.RawMessage       `json:"result,omitempty" doc:"of self_test: {ok, checks: [{name, ok, detail}]}; of veto_suppression: the suppression as it is now; of get_state: everything"`
 	}
 }
 
@@ -123,7 +124,7 @@ type deadLettersOutput struct {
 
 func (s *Server) shedRoutes(api huma.API) {
 	handle(s, api, operation(http.MethodGet, "/sheds", "list-sheds", "Every shed"), s.sheds)
-	handle(s, api, operation(http.MethodGet, "/sheds/{shed}", "get-shed", "One shed with its outlets' newest values", http.StatusNotFound), s.shed)
+	handle(s, api, operation(http.MethodGet, "/sheds/{shed}", "get-shed", "One shed with the newest values of its outlets and its feeder", http.StatusNotFound), s.shed)
 	handle(s, api, operation(http.MethodPatch, "/sheds/{shed}", "name-shed", "Name a shed and its place", http.StatusNotFound), s.name)
 	handle(s, api, operation(http.MethodPost, "/sheds/{shed}/commands", "command", "Command a shed's gateway and wait for its reply",
 		http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable, http.StatusGatewayTimeout), s.command)
@@ -169,12 +170,32 @@ func (s *Server) withLive(ctx context.Context, shed book.Shed) (*shedOutput, err
 		byOutlet[n] = o
 	}
 	out := &shedOutput{}
+	if out.Body.Feeder, err = s.feeder(ctx, shed.ID); err != nil {
+		return nil, err
+	}
 	out.Body.Shed, out.Body.Live = shed, []live.Outlet{}
 	for _, o := range byOutlet {
 		out.Body.Live = append(out.Body.Live, o)
 	}
 	slices.SortFunc(out.Body.Live, func(a, b live.Outlet) int { return cmp.Compare(a.Outlet, b.Outlet) })
 	return out, nil
+}
+
+// feeder is the newest load of a shed's supply; nil when there is none.
+func (s *Server) feeder(ctx context.Context, shed string) (*live.Feeder, error) {
+	latest, err := s.opts.Series.Latest(ctx, shedguard.MeasurementFeeder, map[string]string{"shed": shed}, liveWithin)
+	if err != nil {
+		return nil, fmt.Errorf("newest load of the feeder of shed %s: %w", shed, err)
+	}
+	var at time.Time
+	fields := make(map[string]float64, len(latest))
+	for _, l := range latest {
+		fields[l.Field] = l.Value
+		if l.At.After(at) {
+			at = l.At
+		}
+	}
+	return live.NewFeeder(at, fields), nil
 }
 
 func (s *Server) name(ctx context.Context, in *nameInput) (*shedOutput, error) {

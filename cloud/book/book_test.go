@@ -3,6 +3,7 @@ package book_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
@@ -410,6 +412,132 @@ func TestStatusDetails(t *testing.T) {
 	}
 	if len(told) != 2 || told[0].State != book.StateOnline || told[1].State != book.StateOffline {
 		t.Errorf("told %+v: want online, offline", told)
+	}
+}
+
+// What a gateway says of its siren and its suppression is kept over restarts and
+// over its absence, and told when it changes.
+func TestSirenAndSuppression(t *testing.T) {
+	type word struct {
+		state shedguard.GatewayState
+		boot  string
+		siren bool
+		agent *shedguard.Suppression
+	}
+	const online, offline, stopped = shedguard.GatewayOnline, shedguard.GatewayOffline, shedguard.GatewayStopped
+	until := noon.Add(15 * time.Second)
+	armed := &shedguard.Suppression{Phase: shedguard.SuppressionArmed, Zone: "bay-1", AlarmID: id(7), Until: until.In(time.FixedZone("CST", 8*3600))}
+	wantArmed := &book.Suppression{Phase: shedguard.SuppressionArmed, Zone: "bay-1", AlarmID: id(7), Until: new(until)}
+	vetoed := &shedguard.Suppression{Phase: shedguard.SuppressionVetoed, Zone: "bay-1", AlarmID: id(7), By: "王"}
+	tests := map[string]struct {
+		words []word
+		siren bool
+		want  *book.Suppression
+		told  int
+	}{
+		"an older gateway":             {[]word{{online, boot1, false, nil}}, false, nil, 1},
+		"idle":                         {[]word{{online, boot1, false, &shedguard.Suppression{Phase: shedguard.SuppressionIdle}}}, false, &book.Suppression{Phase: shedguard.SuppressionIdle}, 1},
+		"armed":                        {[]word{{online, boot1, true, armed}}, true, wantArmed, 1},
+		"armed, said again":            {[]word{{online, boot1, true, armed}, {online, boot1, true, armed}}, true, wantArmed, 1},
+		"vetoed":                       {[]word{{online, boot1, true, armed}, {online, boot1, true, vetoed}}, true, &book.Suppression{Phase: shedguard.SuppressionVetoed, Zone: "bay-1", AlarmID: id(7), By: "王"}, 2},
+		"silenced":                     {[]word{{online, boot1, true, armed}, {online, boot1, false, armed}}, false, wantArmed, 2},
+		"lost while armed":             {[]word{{online, boot1, true, armed}, {offline, boot1, false, nil}}, true, wantArmed, 2},
+		"stopped while armed":          {[]word{{online, boot1, true, armed}, {stopped, boot1, false, nil}}, true, wantArmed, 2},
+		"back, and nothing is enabled": {[]word{{online, boot1, true, armed}, {offline, boot1, false, nil}, {online, boot2, false, nil}}, false, nil, 3},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path, told := filepath.Join(t.TempDir(), "book.db"), 0
+			var last book.Shed
+			b, err := book.Open(t.Context(), book.Options{Path: path, Changed: func(c book.Change) { told, last = told+1, *c.Shed }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range tt.words {
+				s := shedguard.Status{State: w.state, BootID: w.boot, Conn: 1, Clock: shedguard.ClockSynced, Siren: w.siren, Suppression: w.agent}
+				if ok, err := b.PutStatus(t.Context(), "shed-1", s, noon.Add(time.Duration(i)*time.Minute), false); err != nil || !ok {
+					t.Fatalf("word %d: %v, %v", i, ok, err)
+				}
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if b, err = book.Open(t.Context(), book.Options{Path: path}); err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			got, err := b.Shed(t.Context(), "shed-1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, got.Suppression); d != "" || got.Siren != tt.siren {
+				t.Errorf("siren %t, suppression (-want +got):\n%s", got.Siren, d)
+			}
+			last.LastSeen = got.LastSeen // told of nothing else, that alone is not told
+			if d := cmp.Diff(got, last); d != "" || told != tt.told {
+				t.Errorf("told %d times, want %d; (-kept +told):\n%s", told, tt.told, d)
+			}
+		})
+	}
+}
+
+// A book of the version before goes on: what was in it stays, and what it had no
+// room for is unknown until the gateway says it.
+func TestOpenMigrates(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "book.db")
+	// before brings the file to the version before, as the programs of then left it.
+	before := func(work func(p *goose.Provider, db *sql.DB) error) {
+		t.Helper()
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations"), goose.WithDisableGlobalRegistry(true))
+		if err == nil {
+			err = work(p, db)
+		}
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	made := func(p *goose.Provider, db *sql.DB) error {
+		if _, err := p.UpTo(t.Context(), 4); err != nil {
+			return err
+		}
+		_, err := db.ExecContext(t.Context(), `INSERT INTO sheds (shed, name, created_at, since, state, status_state, boot_id, conn, clock, version, outlets)
+			VALUES ('shed-1', '东门', 1, 1, 'online', 'online', ?, 3, 'synced', 'v1', '[{"outlet":3,"state":"charging","quality":"good"}]')`, boot1)
+		return err
+	}
+	wentBack := func(p *goose.Provider, _ *sql.DB) error {
+		_, err := p.DownTo(t.Context(), 4)
+		return err
+	}
+	status := shedguard.Status{
+		State: shedguard.GatewayOnline, BootID: boot1, Conn: 3, Clock: shedguard.ClockSynced, Siren: true,
+		Suppression: &shedguard.Suppression{Phase: shedguard.SuppressionReleased, Zone: "bay-2"}, Outlets: []shedguard.OutletSummary{{Outlet: 3, State: shedguard.StateTripped}},
+	}
+	for _, step := range []struct {
+		work  func(*goose.Provider, *sql.DB) error
+		state shedguard.OutletState
+	}{{made, shedguard.StateCharging}, {wentBack, shedguard.StateTripped}} {
+		before(step.work)
+		b, err := book.Open(t.Context(), book.Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := b.Shed(t.Context(), "shed-1")
+		if err != nil || s.Name != "东门" || s.State != book.StateOnline || s.Conn != 3 || len(s.Outlets) != 1 || s.Outlets[0].State != step.state || s.Siren || s.Suppression != nil {
+			t.Errorf("after the migration: %+v, %v", s, err)
+		}
+		if ok, err := b.PutStatus(t.Context(), "shed-1", status, noon, false); err != nil || !ok {
+			t.Fatalf("status: %v, %v", ok, err)
+		}
+		if s, err = b.Shed(t.Context(), "shed-1"); err != nil || !s.Siren || s.Suppression == nil || s.Suppression.Phase != shedguard.SuppressionReleased || s.Suppression.Zone != "bay-2" {
+			t.Errorf("after a status: %+v, %v", s, err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ type querier interface {
 
 const shedQuery = `
 SELECT s.shed, s.name, s.place, s.state, s.since, s.last_seen, s.version, s.config_hash, s.clock, s.boot_id, s.conn, s.outlets,
-       s.status_state, count(a.num), coalesce(min(a.severity), 0)
+       s.siren, s.suppression, s.status_state, count(a.num), coalesce(min(a.severity), 0)
 FROM sheds s LEFT JOIN alarms a ON a.shed = s.shed AND a.cleared = 0 `
 
 // shedRow is a shed with the state of its gateway's own last word.
@@ -37,14 +37,20 @@ func scanShed(scan func(...any) error) (shedRow, error) {
 		s           shedRow
 		since, last int64
 		outlets     []byte
+		agent       []byte
 		worst       shedguard.Severity
 	)
 	if err := scan(&s.ID, &s.Name, &s.Place, &s.State, &since, &last, &s.Version, &s.ConfigHash, &s.Clock, &s.BootID, &s.Conn,
-		&outlets, &s.word, &s.OpenAlarms, &worst); err != nil {
+		&outlets, &s.Siren, &agent, &s.word, &s.OpenAlarms, &worst); err != nil {
 		return shedRow{}, err
 	}
 	if err := json.Unmarshal(outlets, &s.Outlets); err != nil {
 		return shedRow{}, fmt.Errorf("outlets of shed %s: %w", s.ID, err)
+	}
+	if agent != nil {
+		if err := json.Unmarshal(agent, &s.Suppression); err != nil {
+			return shedRow{}, fmt.Errorf("suppression of shed %s: %w", s.ID, err)
+		}
 	}
 	s.Since, s.LastSeen = instant(since), instant(last)
 	if s.OpenAlarms > 0 {
@@ -213,6 +219,10 @@ func (b *Book) putStatus(ctx context.Context, tx *sql.Tx, known *shedRow, s *she
 	if len(s.Outlets) == 0 && s.State != shedguard.GatewayOnline {
 		outlets = nil // a will carries none: what was last said stays
 	}
+	siren, agent, err := encodeSuppression(known, s)
+	if err != nil {
+		return false, err
+	}
 	state := StateUnknown
 	switch s.State {
 	case shedguard.GatewayOffline:
@@ -245,9 +255,28 @@ func (b *Book) putStatus(ctx context.Context, tx *sql.Tx, known *shedRow, s *she
 		return false, err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE sheds SET state = ?, since = ?, last_seen = ?, status_state = ?, version = ?, config_hash = ?,
-		clock = ?, boot_id = ?, conn = ?, outlets = coalesce(?, outlets) WHERE shed = ?`,
-		state, millis(since), millis(seenAt), s.State, s.Version, s.ConfigHash, s.Clock, s.BootID, s.Conn, nullable(outlets), known.ID)
+		clock = ?, boot_id = ?, conn = ?, outlets = coalesce(?, outlets), siren = ?, suppression = ? WHERE shed = ?`,
+		state, millis(since), millis(seenAt), s.State, s.Version, s.ConfigHash, s.Clock, s.BootID, s.Conn, nullable(outlets), siren, nullable(agent), known.ID)
 	return true, err
+}
+
+// encodeSuppression is what to keep of siren and suppression after a word.
+func encodeSuppression(known *shedRow, s *shedguard.Status) (siren bool, agent []byte, err error) {
+	siren, now := s.Siren, (*Suppression)(nil)
+	switch {
+	case s.Suppression != nil:
+		now = &Suppression{Phase: s.Suppression.Phase, Zone: s.Suppression.Zone, AlarmID: s.Suppression.AlarmID, By: s.Suppression.By}
+		if until := s.Suppression.Until; !until.IsZero() {
+			now.Until = new(until.UTC())
+		}
+	case s.State != shedguard.GatewayOnline && !s.Siren:
+		siren, now = known.Siren, known.Suppression // a will carries neither: what was last said stays
+	}
+	if now == nil {
+		return siren, nil, nil
+	}
+	agent, err = json.Marshal(now)
+	return siren, agent, err
 }
 
 func nullable(b []byte) any {

@@ -61,6 +61,18 @@ type Shed struct {
 	Outlets    []shedguard.OutletSummary `json:"outlets"`
 	OpenAlarms int                       `json:"open_alarms"`
 	Worst      string                    `json:"worst" doc:"severity of the worst open alarm; empty when none is open"`
+	Siren      bool                      `json:"siren" doc:"it sounds, as its gateway last said"`
+	// Suppression is as the gateway last said.
+	Suppression *Suppression `json:"suppression" doc:"the output of a suppression agent, as its gateway last said; null where none is enabled"`
+}
+
+// Suppression is the output of a suppression agent at a shed.
+type Suppression struct {
+	Phase   shedguard.SuppressionPhase `json:"phase" enum:"idle,armed,vetoed,releasing,released,unknown" doc:"armed: the agent is released at the end of the window unless somebody vetoes it; vetoed, released and unknown last until somebody resets it"`
+	Zone    string                     `json:"zone" doc:"whose fire armed it; empty when none did"`
+	AlarmID string                     `json:"alarm_id" doc:"of that fire; empty when none did"`
+	By      string                     `json:"by" doc:"who vetoed or reset it last; empty when nobody did"`
+	Until   *time.Time                 `json:"until" doc:"end of the veto window (armed) or of the release (releasing); null in every other phase, and while the gateway does not know the time"`
 }
 
 // AlarmState is whether an alarm still stands.

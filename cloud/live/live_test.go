@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -165,6 +166,81 @@ func TestOutlets(t *testing.T) {
 		cancel()
 		wg.Wait()
 	})
+}
+
+func feederPoint(shed string, at time.Time, fields map[string]float64) shedguard.Point {
+	p := shedguard.Point{Measurement: shedguard.MeasurementFeeder, Tags: []shedguard.Tag{{Key: "shed", Value: shed}}, Time: at}
+	for key, value := range fields {
+		p.Fields = append(p.Fields, shedguard.Field{Key: key, Value: value})
+	}
+	return p
+}
+
+// The feeder goes with the outlets, or alone when they say nothing.
+func TestOutletsWithFeeder(t *testing.T) {
+	whole := func(watts float64) map[string]float64 {
+		return map[string]float64{"watts": watts, "watts_max": 9, "committed_watts": 20, "soft_watts": 500, "hard_watts": 600, "refusing": 1, "waiting": 2, "shed": 1}
+	}
+	without := func(field string) map[string]float64 {
+		f := whole(7)
+		delete(f, field)
+		return f
+	}
+	feeder := func(watts float64, at time.Time) *live.Feeder {
+		return &live.Feeder{Watts: watts, CommittedWatts: 20, SoftWatts: 500, HardWatts: 600, Refusing: true, Waiting: 2, Shed: 1, At: at}
+	}
+	at := noon
+	tests := map[string]struct {
+		points []shedguard.Point
+		want   string // the change as it goes out; empty for none
+	}{
+		"outlets alone": {
+			[]shedguard.Point{outletPoint("s", 3, at, 5)},
+			`{"shed":"s","live":[{"outlet":3,"state":"charging","volts":220,"watts":5,"at":"2026-03-01T12:00:00Z"}]}`,
+		},
+		"with the feeder": {
+			[]shedguard.Point{feederPoint("s", at, whole(7)), outletPoint("s", 3, at, 5)},
+			`{"shed":"s","live":[{"outlet":3,"state":"charging","volts":220,"watts":5,"at":"2026-03-01T12:00:00Z"}],"feeder":` + encoded(t, feeder(7, at)) + `}`,
+		},
+		"feeder alone, the newest": {
+			[]shedguard.Point{feederPoint("s", at.Add(time.Second), whole(8)), feederPoint("s", at, whole(7))},
+			`{"shed":"s","live":[],"feeder":` + encoded(t, feeder(8, at.Add(time.Second))) + `}`,
+		},
+		"a limit is missing": {[]shedguard.Point{feederPoint("s", at, without("hard_watts"))}, ""},
+		"of no shed":         {[]shedguard.Point{feederPoint("", at, whole(7))}, ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := live.New(4, noon)
+				o := live.NewOutlets(f)
+				s := f.Subscribe(0)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				var wg sync.WaitGroup
+				wg.Go(func() { _ = o.Run(ctx) })
+				o.Observe(tt.points)
+				c, err := s.Next(ctx, nil)
+				switch {
+				case tt.want == "" && !errors.Is(err, context.DeadlineExceeded):
+					t.Errorf("%+v, %v: want no change", c, err)
+				case tt.want != "" && (err != nil || encoded(t, c.Data) != tt.want):
+					t.Errorf("%s, %v, want %s", encoded(t, c.Data), err, tt.want)
+				}
+				cancel()
+				wg.Wait()
+			})
+		})
+	}
+}
+
+func encoded(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func BenchmarkPublish(b *testing.B) {

@@ -14,11 +14,12 @@ import (
 // OutletsEvery is the least time between two outlets changes of one shed.
 const OutletsEvery = time.Second
 
-// OutletsChange is the data of an outlets change: the newest values of the
-// outlets that were heard since the change before.
+// OutletsChange is the data of an outlets change: the newest values of what was
+// heard since the change before.
 type OutletsChange struct {
-	Shed string   `json:"shed"`
-	Live []Outlet `json:"live"`
+	Shed   string   `json:"shed"`
+	Live   []Outlet `json:"live"`             // of the outlets that were heard; empty when only the feeder was
+	Feeder *Feeder  `json:"feeder,omitempty"` // absent when it was not heard
 }
 
 // Outlet is what is measured at one outlet. A quantity that is not measured,
@@ -70,12 +71,18 @@ type Outlets struct {
 	feed *Feed
 
 	mu    sync.Mutex
-	sheds map[string]map[int]Outlet // guarded by mu; what was heard since the last change
+	sheds map[string]*heard // guarded by mu; what was heard since the last change
+}
+
+// heard is what was heard of one shed.
+type heard struct {
+	outlets map[int]Outlet
+	feeder  *Feeder
 }
 
 // NewOutlets is an Outlets that publishes to feed.
 func NewOutlets(feed *Feed) *Outlets {
-	return &Outlets{feed: feed, sheds: map[string]map[int]Outlet{}}
+	return &Outlets{feed: feed, sheds: map[string]*heard{}}
 }
 
 // Observe takes points as they were stored. It keeps nothing of the slice and
@@ -85,26 +92,48 @@ func (o *Outlets) Observe(points []shedguard.Point) {
 	defer o.mu.Unlock()
 	for i := range points {
 		p := &points[i]
-		if p.Measurement != shedguard.MeasurementOutlet {
-			continue
-		}
 		shed := p.Tag("shed")
-		n, err := strconv.Atoi(p.Tag("outlet"))
-		if shed == "" || err != nil || n < 1 || n > shedguard.MaxOutlets {
+		if shed == "" {
 			continue
 		}
-		if o.sheds[shed] == nil {
-			o.sheds[shed] = map[int]Outlet{}
+		switch p.Measurement {
+		case shedguard.MeasurementOutlet:
+			if n, err := strconv.Atoi(p.Tag("outlet")); err == nil && n >= 1 && n <= shedguard.MaxOutlets {
+				o.of(shed).outlet(n, p)
+			}
+		case shedguard.MeasurementFeeder:
+			if f := feederOf(p); f != nil {
+				o.of(shed).feed(f)
+			}
 		}
-		out := o.sheds[shed][n]
-		if p.Time.Before(out.At) {
-			continue // a replay is history
-		}
-		out.Outlet, out.At = n, p.Time
-		for _, f := range p.Fields {
-			out.Set(f.Key, f.Value)
-		}
-		o.sheds[shed][n] = out
+	}
+}
+
+// of is what was heard of a shed; o.mu is held.
+func (o *Outlets) of(shed string) *heard {
+	h := o.sheds[shed]
+	if h == nil {
+		h = &heard{outlets: map[int]Outlet{}}
+		o.sheds[shed] = h
+	}
+	return h
+}
+
+func (h *heard) outlet(n int, p *shedguard.Point) {
+	out := h.outlets[n]
+	if p.Time.Before(out.At) {
+		return // a replay is history
+	}
+	out.Outlet, out.At = n, p.Time
+	for _, f := range p.Fields {
+		out.Set(f.Key, f.Value)
+	}
+	h.outlets[n] = out
+}
+
+func (h *heard) feed(f *Feeder) {
+	if h.feeder == nil || !f.At.Before(h.feeder.At) {
+		h.feeder = f
 	}
 }
 
@@ -119,13 +148,14 @@ func (o *Outlets) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 		o.mu.Lock()
-		heard := o.sheds
-		o.sheds = make(map[string]map[int]Outlet, len(heard))
+		sheds := o.sheds
+		o.sheds = make(map[string]*heard, len(sheds))
 		o.mu.Unlock()
-		for _, shed := range slices.Sorted(maps.Keys(heard)) {
-			c := OutletsChange{Shed: shed}
-			for _, n := range slices.Sorted(maps.Keys(heard[shed])) {
-				c.Live = append(c.Live, heard[shed][n])
+		for _, shed := range slices.Sorted(maps.Keys(sheds)) {
+			h := sheds[shed]
+			c := OutletsChange{Shed: shed, Live: []Outlet{}, Feeder: h.feeder}
+			for _, n := range slices.Sorted(maps.Keys(h.outlets)) {
+				c.Live = append(c.Live, h.outlets[n])
 			}
 			o.feed.Publish(Change{Kind: KindOutlets, Shed: shed, Data: c})
 		}

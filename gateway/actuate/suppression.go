@@ -19,37 +19,15 @@ var (
 	ErrSpent = errors.New("suppression was released or vetoed and waits for a reset")
 )
 
-// SuppressionPhase is how far a suppression output is.
-type SuppressionPhase string
-
-// The phases.
-const (
-	SuppressionIdle      SuppressionPhase = "idle"
-	SuppressionArmed     SuppressionPhase = "armed"     // the veto window runs
-	SuppressionVetoed    SuppressionPhase = "vetoed"    // by a person; until a reset
-	SuppressionReleasing SuppressionPhase = "releasing" // the output is on
-	SuppressionReleased  SuppressionPhase = "released"  // it was; until a reset
-	// SuppressionUnknown is a suppression whose record was lost. It does
-	// nothing until a reset: it may have released already.
-	SuppressionUnknown SuppressionPhase = "unknown"
-)
-
-// SuppressionPhases lists every phase.
-func SuppressionPhases() []SuppressionPhase {
-	return []SuppressionPhase{
-		SuppressionIdle, SuppressionArmed, SuppressionVetoed, SuppressionReleasing, SuppressionReleased, SuppressionUnknown,
-	}
-}
-
 // SuppressionRecord is what must outlive a restart.
 type SuppressionRecord struct {
-	Phase   SuppressionPhase  `json:"phase"`
-	Zone    string            `json:"zone,omitempty"`
-	AlarmID string            `json:"alarm_id,omitempty"`
-	Senses  []shedguard.Cause `json:"senses,omitempty"`
-	Elapsed time.Duration     `json:"elapsed_ns"` // of the window or of the release, while the gateway was alive
-	By      string            `json:"by,omitempty"`
-	At      time.Time         `json:"at,omitzero"` // of the last change of the phase
+	Phase   shedguard.SuppressionPhase `json:"phase"`
+	Zone    string                     `json:"zone,omitempty"`
+	AlarmID string                     `json:"alarm_id,omitempty"`
+	Senses  []shedguard.Cause          `json:"senses,omitempty"`
+	Elapsed time.Duration              `json:"elapsed_ns"` // of the window or of the release, while the gateway was alive
+	By      string                     `json:"by,omitempty"`
+	At      time.Time                  `json:"at,omitzero"` // of the last change of the phase
 }
 
 // SuppressionSettings say how the output acts.
@@ -100,13 +78,13 @@ func NewSuppression(settings SuppressionSettings, kept SuppressionRecord) (*Supp
 		return nil, fmt.Errorf("suppression: %w", err)
 	}
 	s := &Suppression{settings: settings, record: kept}
-	known := slices.Contains(SuppressionPhases(), kept.Phase)
-	armed := kept.Phase == SuppressionArmed || kept.Phase == SuppressionReleasing
+	known := slices.Contains(shedguard.SuppressionPhases(), kept.Phase)
+	armed := kept.Phase == shedguard.SuppressionArmed || kept.Phase == shedguard.SuppressionReleasing
 	switch {
 	case kept.Phase == "":
-		s.record = SuppressionRecord{Phase: SuppressionIdle}
+		s.record = SuppressionRecord{Phase: shedguard.SuppressionIdle}
 	case !known, kept.Elapsed < 0, armed && !independent(kept.Senses):
-		s.record = SuppressionRecord{Phase: SuppressionUnknown}
+		s.record = SuppressionRecord{Phase: shedguard.SuppressionUnknown}
 	}
 	return s, nil
 }
@@ -123,14 +101,23 @@ func (s *Suppression) Record() SuppressionRecord {
 func (s *Suppression) Left() time.Duration {
 	var whole time.Duration
 	switch s.record.Phase {
-	case SuppressionArmed:
+	case shedguard.SuppressionArmed:
 		whole = s.settings.Veto
-	case SuppressionReleasing:
+	case shedguard.SuppressionReleasing:
 		whole = s.settings.Release
-	case SuppressionIdle, SuppressionVetoed, SuppressionReleased, SuppressionUnknown:
+	case shedguard.SuppressionIdle, shedguard.SuppressionVetoed, shedguard.SuppressionReleased, shedguard.SuppressionUnknown:
 		return 0
 	}
 	return max(0, whole-s.record.Elapsed)
+}
+
+// Ends is when the veto window or the release ends if the program lives until
+// then; zero in every other phase, and before the first Next.
+func (s *Suppression) Ends() time.Time {
+	if left := s.Left(); left > 0 && !s.at.IsZero() {
+		return s.at.Add(left)
+	}
+	return time.Time{}
 }
 
 // Arm begins the veto window. While it runs, another fire changes nothing.
@@ -142,14 +129,14 @@ func (s *Suppression) Arm(f *Fire, now time.Time) error {
 		return fmt.Errorf("arm suppression: %v: %w", f.Senses, ErrOneSense)
 	}
 	switch s.record.Phase {
-	case SuppressionArmed, SuppressionReleasing:
+	case shedguard.SuppressionArmed, shedguard.SuppressionReleasing:
 		return nil
-	case SuppressionVetoed, SuppressionReleased, SuppressionUnknown:
+	case shedguard.SuppressionVetoed, shedguard.SuppressionReleased, shedguard.SuppressionUnknown:
 		return fmt.Errorf("arm suppression: it is %s: %w", s.record.Phase, ErrSpent)
-	case SuppressionIdle:
+	case shedguard.SuppressionIdle:
 	}
 	s.record = SuppressionRecord{
-		Phase: SuppressionArmed, Zone: f.Zone, AlarmID: f.AlarmID, Senses: slices.Clone(f.Senses), At: now.UTC(),
+		Phase: shedguard.SuppressionArmed, Zone: f.Zone, AlarmID: f.AlarmID, Senses: slices.Clone(f.Senses), At: now.UTC(),
 	}
 	s.at = now
 	return nil
@@ -157,20 +144,20 @@ func (s *Suppression) Arm(f *Fire, now time.Time) error {
 
 // Veto keeps an armed suppression from releasing. By is the person.
 func (s *Suppression) Veto(by string, now time.Time) error {
-	if s.record.Phase != SuppressionArmed {
+	if s.record.Phase != shedguard.SuppressionArmed {
 		return fmt.Errorf("veto: it is %s: %w", s.record.Phase, ErrNotArmed)
 	}
-	s.record.Phase, s.record.By, s.record.At = SuppressionVetoed, by, now.UTC()
+	s.record.Phase, s.record.By, s.record.At = shedguard.SuppressionVetoed, by, now.UTC()
 	return nil
 }
 
 // Reset makes it ready again: the agent was refilled, or the fire was none. It
 // is refused while the window or the release runs.
 func (s *Suppression) Reset(by string, now time.Time) error {
-	if s.record.Phase == SuppressionArmed || s.record.Phase == SuppressionReleasing {
+	if s.record.Phase == shedguard.SuppressionArmed || s.record.Phase == shedguard.SuppressionReleasing {
 		return fmt.Errorf("reset suppression: it is %s", s.record.Phase)
 	}
-	s.record = SuppressionRecord{Phase: SuppressionIdle, By: by, At: now.UTC()}
+	s.record = SuppressionRecord{Phase: shedguard.SuppressionIdle, By: by, At: now.UTC()}
 	return nil
 }
 
@@ -179,21 +166,21 @@ func (s *Suppression) Reset(by string, now time.Time) error {
 // a program that is killed in between goes on with the release that it had
 // decided on, and never begins a second one.
 func (s *Suppression) Next(now time.Time) (on, changed bool) {
-	if s.record.Phase == SuppressionArmed || s.record.Phase == SuppressionReleasing {
+	if s.record.Phase == shedguard.SuppressionArmed || s.record.Phase == shedguard.SuppressionReleasing {
 		if !s.at.IsZero() && now.After(s.at) {
 			s.record.Elapsed += now.Sub(s.at)
 		}
 		s.at = now
 	}
 	switch {
-	case s.record.Phase == SuppressionArmed && s.record.Elapsed >= s.settings.Veto:
-		s.record.Phase, s.record.Elapsed, s.record.At = SuppressionReleasing, 0, now.UTC()
+	case s.record.Phase == shedguard.SuppressionArmed && s.record.Elapsed >= s.settings.Veto:
+		s.record.Phase, s.record.Elapsed, s.record.At = shedguard.SuppressionReleasing, 0, now.UTC()
 		changed = true
-	case s.record.Phase == SuppressionReleasing && s.record.Elapsed >= s.settings.Release:
-		s.record.Phase, s.record.Elapsed, s.record.At = SuppressionReleased, 0, now.UTC()
+	case s.record.Phase == shedguard.SuppressionReleasing && s.record.Elapsed >= s.settings.Release:
+		s.record.Phase, s.record.Elapsed, s.record.At = shedguard.SuppressionReleased, 0, now.UTC()
 		changed = true
 	}
-	return s.record.Phase == SuppressionReleasing, changed
+	return s.record.Phase == shedguard.SuppressionReleasing, changed
 }
 
 // sense is what a cause is seen by.

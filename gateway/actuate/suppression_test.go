@@ -49,7 +49,7 @@ func TestSuppressionReleasesOnceAfterItsWindow(t *testing.T) {
 	if len(on) != 100 || on[0] != 150 || on[99] != 249 {
 		t.Errorf("on from %v to %v, %d times: want 15.0 s to 24.9 s", on[0], on[len(on)-1], len(on))
 	}
-	if r := s.Record(); r.Phase != actuate.SuppressionReleased || r.Zone != "bay-1" || !slices.Equal(r.Senses, two) {
+	if r := s.Record(); r.Phase != shedguard.SuppressionReleased || r.Zone != "bay-1" || !slices.Equal(r.Senses, two) {
 		t.Errorf("record %+v", r)
 	}
 	if err := s.Arm(fire(two...), now.Add(time.Hour)); !errors.Is(err, actuate.ErrSpent) {
@@ -88,7 +88,7 @@ func TestSuppressionVeto(t *testing.T) {
 			t.Fatal("released after a veto")
 		}
 	}
-	if r := s.Record(); r.Phase != actuate.SuppressionVetoed || r.By != "wang" {
+	if r := s.Record(); r.Phase != shedguard.SuppressionVetoed || r.By != "wang" {
 		t.Errorf("%+v", r)
 	}
 	if err := s.Arm(fire(two...), now.Add(time.Hour)); !errors.Is(err, actuate.ErrSpent) {
@@ -142,15 +142,15 @@ func TestSuppressionRecordThatMakesNoSense(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	for name, kept := range map[string]actuate.SuppressionRecord{
 		"unknown phase":  {Phase: "firing"},
-		"one sense":      {Phase: actuate.SuppressionArmed, Senses: two[:1]},
-		"no senses":      {Phase: actuate.SuppressionReleasing},
-		"time backwards": {Phase: actuate.SuppressionArmed, Senses: two, Elapsed: -1},
-		"lost":           {Phase: actuate.SuppressionUnknown},
+		"one sense":      {Phase: shedguard.SuppressionArmed, Senses: two[:1]},
+		"no senses":      {Phase: shedguard.SuppressionReleasing},
+		"time backwards": {Phase: shedguard.SuppressionArmed, Senses: two, Elapsed: -1},
+		"lost":           {Phase: shedguard.SuppressionUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := suppression(t, kept)
-			if on, _ := s.Next(now.Add(time.Hour)); on || s.Record().Phase != actuate.SuppressionUnknown {
+			if on, _ := s.Next(now.Add(time.Hour)); on || s.Record().Phase != shedguard.SuppressionUnknown {
 				t.Errorf("on %t, %+v", on, s.Record())
 			}
 			if err := s.Arm(fire(two...), now); !errors.Is(err, actuate.ErrSpent) {
@@ -218,7 +218,7 @@ func TestSuppressionLaw(t *testing.T) {
 			}
 			was = on
 		}
-		if s.Record().Phase == actuate.SuppressionReleased && lit == 0 {
+		if s.Record().Phase == shedguard.SuppressionReleased && lit == 0 {
 			t.Fatal("forgotten")
 		}
 	})

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/shedguard/shedguard"
 )
 
 const (
@@ -29,7 +32,8 @@ type SuppressorOptions struct {
 // Suppressor runs a [Suppression] against its output and its record on disk. Its
 // methods may be called from any goroutine.
 type Suppressor struct {
-	opts SuppressorOptions
+	opts  SuppressorOptions
+	state atomic.Pointer[SuppressionState] // apart from mu, which is held while the disk writes
 
 	mu      sync.Mutex // guards the rest
 	machine *Suppression
@@ -51,15 +55,38 @@ func NewSuppressor(opts SuppressorOptions) (*Suppressor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Suppressor{opts: opts, machine: machine, unsure: true}, nil
+	s := &Suppressor{opts: opts, machine: machine, unsure: true}
+	s.show()
+	return s, nil
 }
 
-// State is how far the suppression is, and how long its window or release still
-// takes.
-func (s *Suppressor) State() (SuppressionRecord, time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.machine.Record(), s.machine.Left()
+// SuppressionState is how far a suppression is.
+type SuppressionState struct {
+	SuppressionRecord // Elapsed is that of the last change
+	// Ends is when the veto window or the release ends, with its monotonic part;
+	// zero in every other phase, and before Run has begun.
+	Ends time.Time
+}
+
+// Left is how long the veto window or the release still takes.
+func (s *SuppressionState) Left(now time.Time) time.Duration {
+	if s.Ends.IsZero() {
+		return 0
+	}
+	return max(0, s.Ends.Sub(now))
+}
+
+// State is how far the suppression is. It waits for nothing: a disk that hangs
+// must not hold up whoever tells the state to others.
+func (s *Suppressor) State() SuppressionState { return *s.state.Load() }
+
+// show lets State see how far the machine is; it needs the lock.
+func (s *Suppressor) show() {
+	next := SuppressionState{SuppressionRecord: s.machine.Record(), Ends: s.machine.Ends()}
+	// While a window runs, its phase and its end stay: one state serves it all.
+	if was := s.state.Load(); was == nil || was.Phase != next.Phase || !was.Ends.Equal(next.Ends) || !was.At.Equal(next.At) {
+		s.state.Store(&next)
+	}
 }
 
 // Arm begins the veto window. It is on disk when Arm returns nil; when it could
@@ -91,6 +118,7 @@ func (s *Suppressor) change(ctx context.Context, f func(now time.Time) error) er
 	if s.machine.Record().Phase == was {
 		return nil
 	}
+	s.show()
 	err := s.keep(ctx, now)
 	s.opts.Report(s.machine.Record(), nil)
 	if err != nil {
@@ -123,8 +151,9 @@ func (s *Suppressor) Run(ctx context.Context) error {
 // step needs the lock.
 func (s *Suppressor) step(ctx context.Context, now time.Time) {
 	on, changed := s.machine.Next(now)
+	s.show()
 	r := s.machine.Record()
-	running := r.Phase == SuppressionArmed || r.Phase == SuppressionReleasing
+	running := r.Phase == shedguard.SuppressionArmed || r.Phase == shedguard.SuppressionReleasing
 	var err error
 	if changed || running && now.Sub(s.saved) >= suppressionSave {
 		// Before the output: a release that nobody knows of might come twice. One

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/gateway/actuate"
 )
 
@@ -27,7 +28,7 @@ type world struct {
 	bursts int
 	lit    time.Duration
 	since  time.Time
-	phases []actuate.SuppressionPhase
+	phases []shedguard.SuppressionPhase
 	errs   int
 }
 
@@ -117,7 +118,7 @@ func TestSuppressorRestartedInItsWindow(t *testing.T) {
 					return b.run(t)
 				}
 				s, end := b.run(t)
-				if err := s.Arm(t.Context(), fire(two...)); err != nil || b.look().disk.Phase != actuate.SuppressionArmed {
+				if err := s.Arm(t.Context(), fire(two...)); err != nil || b.look().disk.Phase != shedguard.SuppressionArmed {
 					t.Fatalf("%v, on disk %+v", err, b.look().disk)
 				}
 				time.Sleep(10*time.Second + 50*time.Millisecond)
@@ -133,7 +134,7 @@ func TestSuppressorRestartedInItsWindow(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				s, end = restart(end) // within the release
 				time.Sleep(time.Minute)
-				if r, _ := s.State(); b.look().on || b.look().lit < 9*time.Second || b.look().lit > 11*time.Second || r.Phase != actuate.SuppressionReleased {
+				if r := s.State(); b.look().on || b.look().lit < 9*time.Second || b.look().lit > 11*time.Second || r.Phase != shedguard.SuppressionReleased {
 					t.Errorf("on for %v, %+v: want 10 s in all", b.look().lit, r)
 				}
 				bursts := b.look().bursts
@@ -170,10 +171,10 @@ func TestSuppressorVetoOutlivesARestart(t *testing.T) {
 		end()
 		_, end = b.run(t)
 		time.Sleep(time.Hour)
-		if b.look().bursts != 0 || b.look().disk.Phase != actuate.SuppressionVetoed || b.look().disk.By != "wang" {
+		if b.look().bursts != 0 || b.look().disk.Phase != shedguard.SuppressionVetoed || b.look().disk.By != "wang" {
 			t.Errorf("released %d times, on disk %+v", b.look().bursts, b.look().disk)
 		}
-		if want := []actuate.SuppressionPhase{actuate.SuppressionArmed, actuate.SuppressionVetoed}; !slices.Equal(b.look().phases, want) {
+		if want := []shedguard.SuppressionPhase{shedguard.SuppressionArmed, shedguard.SuppressionVetoed}; !slices.Equal(b.look().phases, want) {
 			t.Errorf("reported %v, want %v", b.look().phases, want)
 		}
 		end()

@@ -207,7 +207,7 @@ func (b *Book) begin(now time.Time, aside bool) {
 			Cause: shedguard.CauseStateLost, Severity: shedguard.SeverityMajor, Action: shedguard.ActionTripped, Latched: true,
 		}, true, now, now)
 	}
-	b.suppression = &actuate.SuppressionRecord{Phase: actuate.SuppressionUnknown}
+	b.suppression = &actuate.SuppressionRecord{Phase: shedguard.SuppressionUnknown}
 	var name string
 	if aside {
 		name = b.opts.Path + ".corrupt-" + b.opts.BootID

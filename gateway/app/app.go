@@ -97,6 +97,9 @@ type App struct {
 	status   *status.Server
 	// suppressor is nil where no suppression output is enabled.
 	suppressor *actuate.Suppressor
+	phase      shedguard.SuppressionPhase // that was reported last; of whoever holds the suppressor
+	phases     chan phaseChange
+	until      steadyEnd
 	// eyes is nil where there are no fire zones.
 	eyes *eyes
 
@@ -118,7 +121,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	cfg := opts.Config
 	a := &App{
 		cfg: cfg, version: opts.Version, hash: cfg.Hash(), boot: ulid.Make().String(), log: opts.Log,
-		ready: opts.Ready, zones: make(map[int]string), resetBy: make(map[int]string),
+		ready: opts.Ready, zones: make(map[int]string), resetBy: make(map[int]string), phases: make(chan phaseChange, phaseQueue),
 	}
 	for i := range cfg.Outlets {
 		if zone := cfg.Outlets[i].Zone; zone != "" {

@@ -44,6 +44,10 @@ func (a *App) recordChanges(ctx context.Context) error {
 			return a.lastChanges(context.WithoutCancel(ctx))
 		case c := <-a.guard.Changes():
 			a.record(context.WithoutCancel(ctx), &c) // the end must not lose it half-way
+		case c := <-a.phases:
+			a.recordPhase(context.WithoutCancel(ctx), &c)
+		case <-a.guard.SirenChanged():
+			a.uplink.PublishStatus()
 		case now := <-look.C:
 			a.lookAfter(ctx, &seen, now)
 		case now := <-save.C:
@@ -62,6 +66,8 @@ func (a *App) lastChanges(ctx context.Context) error {
 		select {
 		case c := <-a.guard.Changes():
 			a.record(ctx, &c)
+		case c := <-a.phases:
+			a.recordPhase(ctx, &c)
 		default:
 			return a.alarms.Save(ctx, time.Now())
 		}

@@ -109,9 +109,9 @@ func (a *App) suppressionDetail() string {
 	if a.suppressor == nil {
 		return "not enabled"
 	}
-	r, left := a.suppressor.State()
-	if left > 0 {
-		return fmt.Sprintf("%s, %s left", r.Phase, left.Round(time.Second))
+	s := a.suppressor.State()
+	if left := s.Left(time.Now()); left > 0 {
+		return fmt.Sprintf("%s, %s left", s.Phase, left.Round(time.Second))
 	}
-	return string(r.Phase)
+	return string(s.Phase)
 }

@@ -40,7 +40,7 @@ func (b *box) do(t *testing.T, kind, args string) (any, error) {
 	})
 }
 
-func phase(want string) func(*shedguard.ShedState) bool {
+func phase(want shedguard.SuppressionPhase) func(*shedguard.ShedState) bool {
 	return func(s *shedguard.ShedState) bool { return s.Suppression != nil && s.Suppression.Phase == want }
 }
 

@@ -35,6 +35,7 @@ func (a *App) newUplink() (*uplink.Uplink, error) {
 		Status: func() shedguard.Status {
 			return shedguard.Status{
 				Version: a.version, ConfigHash: a.hash, Clock: a.clock.Quality(), Outlets: a.summary(),
+				Siren: a.guard.Siren(), Suppression: a.suppressionTold(),
 			}
 		},
 		Clock: a.clock.Quality,

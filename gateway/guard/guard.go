@@ -101,9 +101,10 @@ type Guard struct {
 
 	asked    atomic.Uint32 // an actuate.Signal, by Signal
 	silenced atomic.Bool
-	siren    atomic.Bool  // a signal that sounds is given
-	lampTest atomic.Int64 // until when the lamp is tested, since base
-	lit      atomic.Bool  // the lamp's output was written on
+	siren    atomic.Bool   // a signal that sounds is given
+	sirens   chan struct{} // siren changed since somebody looked
+	lampTest atomic.Int64  // until when the lamp is tested, since base
+	lit      atomic.Bool   // the lamp's output was written on
 
 	dropped, deferred, missed, relayMax, tickMax, late atomic.Int64
 }
@@ -144,6 +145,7 @@ func New(opts Options) (*Guard, error) {
 	g := &Guard{
 		opts: opts, relays: opts.Relays, owner: make(map[int]*line), base: time.Now(),
 		changes: make(chan Change, max(opts.ChangeQueue, 1)), samples: make(chan Sample, max(opts.SampleQueue, 1)),
+		sirens: make(chan struct{}, 1),
 	}
 	var errs []error
 	check := func(ok bool, format string, args ...any) bool {
@@ -363,7 +365,12 @@ func (g *Guard) tend(l *line, now time.Time) {
 		signal.Siren(d) && !silenced,
 		signal.Lamp(d) || int64(now.Sub(g.base)) < g.lampTest.Load(),
 	}
-	g.siren.Store(signal.Sounds() && !silenced)
+	if sounds := signal.Sounds() && !silenced; g.siren.Swap(sounds) != sounds {
+		select {
+		case g.sirens <- struct{}{}:
+		default: // whoever listens has not looked since the change before
+		}
+	}
 	if want == l.sounds && !l.unsure {
 		return
 	}
@@ -459,6 +466,10 @@ func (g *Guard) TestLamp(ctx context.Context, d time.Duration) bool {
 
 // Siren reports whether a signal is given in which the siren has a part.
 func (g *Guard) Siren() bool { return g.siren.Load() }
+
+// SirenChanged tells that Siren may answer differently than before. It is for
+// one listener, which the guard does not wait for.
+func (g *Guard) SirenChanged() <-chan struct{} { return g.sirens }
 
 // Stats are counts since New.
 type Stats struct {

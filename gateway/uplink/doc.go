@@ -39,4 +39,7 @@
 // The retained status says online with boot, connection number and a summary;
 // the last will says offline with the same numbers; a clean end says stopped.
 // The number counts attempts to connect, so that no two connections share one.
+// The status is published anew when it has changed, at the latest within a
+// second and at once when somebody says so. Siren and suppression are in it, so
+// that whoever subscribes later finds them as they are.
 package uplink
