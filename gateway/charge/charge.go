@@ -223,7 +223,7 @@ type counter struct {
 }
 
 func (k *counter) hold(is bool, age int) {
-	if is && !k.on {
+	if !k.on {
 		k.since = age
 	}
 	k.on = is
@@ -280,16 +280,12 @@ func (s *State) interrupt() {
 func (c *Settings) read(s *State, r *shedguard.Reading) {
 	d := r.At.Sub(s.at)
 	from, fromVolts := s.watts, s.volts
-	first := s.at.IsZero()
 	s.at, s.watts, s.volts = r.At, min(math.Abs(r.Watts), mostWatts), min(math.Abs(r.Volts), mostVolts)
-	if s.id != "" && s.curve.known {
+	if s.curve.known {
 		c.watch(s)
 	}
-	if first {
+	if d > c.MaxGap { // as after the zero time: nothing is known of it
 		return
-	}
-	if d > c.MaxGap {
-		return // nothing is known of it
 	}
 	for d > 0 {
 		part := min(d, slotLen-s.filled)
@@ -322,7 +318,7 @@ func (c *Settings) slot(s *State, watts, volts float64) {
 	}
 	// Without a taper before it, next to nothing is a pause, and what was
 	// before it goes on afterwards: a plug was pulled.
-	gone := !u.attached && (watts < c.StandbyWatts || u.known && u.plateau >= c.Full.JudgeWatts && c.lowShare(u, watts))
+	gone := !u.attached && (watts < c.StandbyWatts || u.plateau >= c.Full.JudgeWatts && c.lowShare(u, watts))
 	if gone && ok && c.fell(s) {
 		u.attached, gone = true, false
 		if u.phase != PhaseConstantVoltage {
@@ -401,10 +397,11 @@ func (s *State) again() {
 // explained is what a level of power would be at another voltage, if it went
 // with the square: never less than it is.
 func explained(level, volts, at float64) float64 {
-	if volts < deadVolts || at <= volts {
+	if volts < deadVolts {
 		return level
 	}
-	return level * (at / volts) * (at / volts)
+	k := max(1, at/volts)
+	return level * k * k
 }
 
 // follow takes the next level into the charge's phase.
@@ -511,8 +508,8 @@ func (c *Settings) taper(s *State) {
 		u.phase, u.below, u.attached = PhaseConstantCurrent, 0, false
 	case u.drop >= trickle && u.attached:
 		u.phase = PhaseTrickle
-	case u.phase == PhaseTrickle && u.drop == 0 && u.level > 1.5*max(c.trickleWatts(u), c.Full.Share*u.plateau):
-		u.phase = PhaseConstantVoltage
+	case u.level > 1.5*max(c.trickleWatts(u), c.Full.Share*u.plateau):
+		u.phase = PhaseConstantVoltage // a trickle no longer
 	}
 }
 
@@ -539,11 +536,12 @@ func (c *Settings) low(u *curve) bool { return u.level < c.trickleWatts(u) || c.
 // end finds a full battery, and a load that never was a charge.
 func (c *Settings) end(s *State) {
 	u := &s.curve
-	watts := u.level < c.trickleWatts(u)
-	if watts && (!u.full.on || math.Abs(u.level-u.fullWatts) > c.Full.ChangeWatts) {
+	switch {
+	case u.level >= c.trickleWatts(u):
+		u.full.on = false
+	case !u.full.on || math.Abs(u.level-u.fullWatts) > c.Full.ChangeWatts:
 		u.full, u.fullWatts = counter{u.age, true}, u.level
 	}
-	u.full.on = u.full.on && watts
 	u.share.hold(c.lowShare(u, u.level), u.age)
 	u.idle.hold(u.plateau < c.IdleWatts, u.age)
 	switch {

@@ -65,7 +65,7 @@ func newOutlet(c *charge.Settings, kept charge.Record) *outlet {
 
 func (o *outlet) sample(watts float64) {
 	o.in.Fresh = true
-	o.in.Reading = shedguard.Reading{At: o.now, Volts: o.volts, Watts: watts, Amps: watts / o.volts}
+	o.in.Reading = shedguard.Reading{At: o.now, Volts: o.volts, Watts: watts, Amps: watts / 220}
 	o.step()
 	o.now = o.now.Add(o.every)
 }
