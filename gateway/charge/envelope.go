@@ -33,7 +33,7 @@ type Charge [features]float32
 type envelope struct {
 	charges [MaxCharges]Charge
 	n, next int
-	limit   [features]float64 // without the factor; 0: nothing is known
+	limit   [features]float64 // without the factor; 0: nothing is known, but of a rise
 }
 
 // dwellOf is the stretch of a level, as a share of the plateau, or -1.
@@ -95,19 +95,17 @@ func (c *Settings) learn(s *State) {
 // compare holds the charge against those before it.
 func (c *Settings) compare(s *State) {
 	r, e, u := &c.Envelope, &s.usual, &s.curve
-	if !r.Enabled || e.n < r.Charges {
+	if e.n < r.Charges {
 		return
 	}
 	minutes := func(n int) float64 { return float64(n) * slotLen.Minutes() }
 	if l := e.limit[featureTotal]; l > 0 && u.phase != PhaseTrickle {
 		s.find(&r.Rule, shedguard.CauseChargeTooLong, shedguard.DetailSlow, minutes(u.total), max(l*r.Factor, 3*leastMin), "min")
 	}
-	if u.phase == PhaseConstantCurrent {
-		if l := e.limit[featureRise]; l > 0 {
-			s.find(&r.Rule, shedguard.CausePowerUnstable, shedguard.DetailSteeper, u.most*percent, max(l*r.Factor, leastRise)*percent, "%")
-		}
+	if u.phase == PhaseConstantCurrent { // no rise at all is known, too
+		s.find(&r.Rule, shedguard.CausePowerUnstable, shedguard.DetailSteeper, u.most*percent, max(e.limit[featureRise]*r.Factor, leastRise)*percent, "%")
 	}
-	if i := dwellOf(u.lowest / u.plateau); i >= 0 && u.phase == PhaseConstantVoltage {
+	if i := dwellOf(u.lowest / u.plateau); i >= 0 {
 		if l := e.limit[featureDwell+i]; l > 0 {
 			s.find(&r.Rule, shedguard.CauseFloatTooHigh, shedguard.DetailSlow, minutes(u.dwell[i]), max(l*r.Factor, leastMin), "min")
 		}

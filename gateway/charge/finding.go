@@ -153,7 +153,7 @@ const (
 // judge applies the rules that look at levels.
 func (c *Settings) judge(s *State) {
 	u := &s.curve
-	if c.TooLong.Enabled && u.plateau >= c.Full.JudgeWatts {
+	if u.plateau >= c.Full.JudgeWatts {
 		s.find(&c.TooLong.Rule, shedguard.CauseChargeTooLong, shedguard.DetailLong, hours(u.total), c.TooLong.Limit.Hours(), "h")
 	}
 	if !c.sure(u) {
@@ -205,7 +205,7 @@ func hours(n int) float64 { return (time.Duration(n) * slotLen).Hours() }
 func (c *Settings) step(s *State, before, beforeVolts float64) {
 	u := &s.curve
 	r := &c.Unstable
-	if !c.sure(u) || !r.Enabled {
+	if !c.sure(u) {
 		return
 	}
 	if up := (u.level - explained(before, beforeVolts, u.volts)) / u.plateau; u.phase == PhaseConstantCurrent && up >= r.StepShare {
@@ -220,7 +220,7 @@ func (c *Settings) step(s *State, before, beforeVolts float64) {
 	case math.Abs(u.level-u.stepTo) > c.KneeShare*u.plateau:
 		// It goes on falling, or came back: begin again from here.
 		u.stepAt = 0
-		if u.level < u.stepTo && u.stepFrom-u.level >= r.StepShare*u.plateau && u.level > thirdShare*u.plateau && down >= r.StepShare*u.plateau {
+		if u.level < u.stepTo && u.level > thirdShare*u.plateau && down >= r.StepShare*u.plateau {
 			u.stepTo, u.stepAt, u.stepSeen = u.level, u.age, s.frozen.changes
 		}
 	case u.age-u.stepAt >= lastSlots && s.frozen.changes-u.stepSeen < seenOften:
@@ -248,7 +248,7 @@ func (c *Settings) watch(s *State) {
 	u := &s.curve
 	c.watchFrozen(s)
 	r := &c.Unstable
-	if !r.Enabled || !c.sure(u) {
+	if !c.sure(u) {
 		return
 	}
 	w := &s.swing
@@ -265,13 +265,13 @@ func (c *Settings) watch(s *State) {
 	case !w.begun:
 		w.begun, w.top = true, m
 		return
-	case w.up && m > w.top, !w.up && m < w.top:
+	case w.up == (m > w.top): // on in the same direction
 		w.top = m
 		return
 	case math.Abs(m-w.top) < size:
 		return
 	}
-	w.up, w.top = m > w.top, m
+	w.up, w.top = !w.up, m
 	w.at[w.next] = s.at
 	w.next = (w.next + 1) % len(w.at)
 	w.n = min(w.n+1, len(w.at))
@@ -300,7 +300,7 @@ func (c *Settings) watchFrozen(s *State) {
 		return
 	}
 	still := s.at.Sub(z.since)
-	if !c.Frozen.Enabled || still < c.Frozen.Limit/2 || z.changes < 2 || !c.sure(&s.curve) || s.watts < c.Full.JudgeWatts {
+	if z.changes < 2 || !c.sure(&s.curve) || s.watts < c.Full.JudgeWatts {
 		return
 	}
 	usual := z.since.Sub(z.begun) / time.Duration(z.changes)

@@ -38,6 +38,9 @@ func NewState(kept Record) State {
 	if r == nil || r.Session == "" || !slices.Contains(Phases(), r.Phase) || r.Phase == PhaseFull || r.Phase == PhaseIdle {
 		return s
 	}
+	if r.Plateau == 0 && r.Phase != PhaseInrush { // nothing about it could be judged
+		return s
+	}
 	for _, v := range []float64{r.Watts, r.Plateau, r.Volts, r.First, r.Lowest, r.Minutes} {
 		if !(v >= 0 && v < 1e6) {
 			return s
@@ -45,7 +48,7 @@ func NewState(kept Record) State {
 	}
 	s.id = r.Session
 	s.curve = curve{
-		phase: r.Phase, attached: r.Attached, paused: true, known: r.Plateau > 0,
+		phase: r.Phase, attached: r.Attached, paused: true, known: true,
 		level: r.Watts, plateau: r.Plateau, atVolts: r.Volts, volts: r.Volts, ref: r.First, atRef: r.Volts,
 		lowest: r.Lowest, lowVolts: r.Volts, stalled: r.Watts,
 		total: int(math.Round(r.Minutes / slotLen.Minutes())),
