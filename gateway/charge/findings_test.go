@@ -70,8 +70,12 @@ func TestRise(t *testing.T) {
 		watts float64
 		want  *charge.Finding
 	}{
-		{191.9, nil}, {192, rose(charge.Notice, 50, 62.5)}, {207.9, rose(charge.Notice, 62.421875, 62.5)},
-		{208, rose(charge.Warning, 62.5, 62.5)}, {287.9, rose(charge.Warning, 124.921875, 62.5)}, {288, rose(charge.Major, 125, 62.5)},
+		{191.9, nil},
+		{192, rose(charge.Notice, 50, 62.5)},
+		{207.9, rose(charge.Notice, 62.421875, 62.5)},
+		{208, rose(charge.Warning, 62.5, 62.5)},
+		{287.9, rose(charge.Warning, 124.921875, 62.5)},
+		{288, rose(charge.Major, 125, 62.5)},
 	} {
 		r := current(tt.watts)
 		r.First = 128

@@ -141,8 +141,15 @@ func TestGoesOnAfterAPause(t *testing.T) {
 		watts float64
 		same  bool
 	}{
-		{taper, 115, true}, {taper, 115.1, false}, {taper, 85, true}, {taper, 84.9, false}, {taper, 50, false},
-		{trickle, 8, true}, {trickle, 8.1, false}, {trickle, 1, true}, {trickle, 4, true},
+		{taper, 115, true},
+		{taper, 115.1, false},
+		{taper, 85, true},
+		{taper, 84.9, false},
+		{taper, 50, false},
+		{trickle, 8, true},
+		{trickle, 8.1, false},
+		{trickle, 1, true},
+		{trickle, 4, true},
 	} {
 		o := goesOn(exact(), tt.was)
 		o.slots(3, tt.watts)
@@ -181,9 +188,12 @@ func TestBeginsAgain(t *testing.T) {
 		before, then float64
 		again        bool
 	}{
-		{trickle(200, 25), 25, 41, true}, {trickle(200, 25), 25, 40.9, false}, // an eighth, and eight hundredths more
-		{trickle(200, 25), 25.1, 60, false}, {trickle(200, 25), 25.1, 180, false},
-		{trickle(400, 40), 40, 72, true}, {trickle(400, 40), 40, 71.9, false},
+		{trickle(200, 25), 25, 41, true},
+		{trickle(200, 25), 25, 40.9, false}, // an eighth, and eight hundredths more
+		{trickle(200, 25), 25.1, 60, false},
+		{trickle(200, 25), 25.1, 180, false},
+		{trickle(400, 40), 40, 72, true},
+		{trickle(400, 40), 40, 71.9, false},
 		{loose, 5, 10, false}, // nothing was full
 		{low, 40, 100, false}, // it is known well enough not to be woken
 	} {
@@ -438,7 +448,11 @@ func TestTrickle(t *testing.T) {
 		attached       bool
 		want           int
 	}{
-		{200, 29.9, true, 8}, {200, 30, true, 0}, {400, 44.9, true, 8}, {400, 45, true, 0}, {400, 50, true, 0},
+		{200, 29.9, true, 8},
+		{200, 30, true, 0},
+		{400, 44.9, true, 8},
+		{400, 45, true, 0},
+		{400, 50, true, 0},
 		{40, 4, false, 0}, // it never was low in the taper
 	} {
 		o := goesOn(exact(), charge.Running{Phase: charge.PhaseConstantVoltage, Watts: tt.watts, Plateau: tt.plateau, Lowest: tt.watts, First: tt.plateau, Attached: tt.attached})
@@ -451,8 +465,10 @@ func TestTrickle(t *testing.T) {
 		plateau, watts float64
 		want           charge.Phase
 	}{
-		{200, 45, charge.PhaseTrickle}, {200, 45.1, charge.PhaseConstantVoltage},
-		{400, 75, charge.PhaseTrickle}, {400, 75.1, charge.PhaseConstantVoltage},
+		{200, 45, charge.PhaseTrickle},
+		{200, 45.1, charge.PhaseConstantVoltage},
+		{400, 75, charge.PhaseTrickle},
+		{400, 75.1, charge.PhaseConstantVoltage},
 	} {
 		o := goesOn(exact(), charge.Running{Phase: charge.PhaseTrickle, Watts: 50, Plateau: tt.plateau, Lowest: 4, First: tt.plateau, Attached: true, Minutes: 60})
 		o.slots(5, tt.watts)
@@ -480,9 +496,16 @@ func TestFull(t *testing.T) {
 		plateau, watts float64
 		want           int
 	}{
-		{200, 29.9, 63}, {200, 30, 0}, {200, 5, 63}, {200, 3.125, 33}, {200, 3.126, 63},
-		{1280, 51.1, 63}, {1280, 51.2, 0}, {1280, 20, 33}, // a twenty-fifth, a sixty-fourth
-		{60, 20.9, 63}, {60, 21, 0}, // a third of the plateau
+		{200, 29.9, 63},
+		{200, 30, 0},
+		{200, 5, 63},
+		{200, 3.125, 33},
+		{200, 3.126, 63},
+		{1280, 51.1, 63},
+		{1280, 51.2, 0},
+		{1280, 20, 33}, // a twenty-fifth, a sixty-fourth
+		{60, 20.9, 63},
+		{60, 21, 0}, // a third of the plateau
 	} {
 		o := full(tt.plateau, tt.watts)
 		if n := o.until(80, tt.watts, over); n != tt.want {
