@@ -80,7 +80,7 @@ const (
 func demo(ctx context.Context, o *options) error {
 	o.log = os.Stderr
 	return withSystem(ctx, o, func(ctx context.Context) error {
-		seen := "after 140 s flames break out in its camera's picture, and with the hot contact\n  it is a fire."
+		seen := "After 140 s flames break out in its camera's picture, and with the hot contact\n  it is a fire."
 		if o.camera == nil {
 			seen = "There is no camera: shedguard-vision is not built. deploy/setup.sh vision\n  installs OpenCV (Debian 12), then make demo again."
 		}

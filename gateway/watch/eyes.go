@@ -227,11 +227,26 @@ func (e *Eyes) lookAfter(c *camera, v *View, now time.Time) {
 			Cause: shedguard.CauseCameraLost, Severity: shedguard.SeverityMajor, Since: newest,
 			Value: age.Seconds(), Limit: e.settings.Lost.Seconds(), Unit: "s",
 		}})
-	case c.health.Fault != "":
+	case c.health.Fault != "" && !c.obscured():
 		v.Levels = append(v.Levels, Level{Subject: subject, Fault: alarm.Fault{
 			Cause: shedguard.CauseCameraBlind, Severity: shedguard.SeverityMajor, Detail: blind(c.health.Fault),
 		}})
 	}
+}
+
+// obscured reports that what veils the picture is most likely the smoke or the
+// flames that the camera sees: that is told, and when nothing of it is seen any
+// more, that the camera is blind. A frozen picture shows no fire.
+func (c *camera) obscured() bool {
+	if health.Fault(c.health.Fault) == health.Frozen {
+		return false
+	}
+	for _, s := range c.sights {
+		if !s.Shadow {
+			return true
+		}
+	}
+	return false
 }
 
 // judge grades one zone, and says what that means for its outlets.

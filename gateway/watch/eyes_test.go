@@ -11,6 +11,7 @@ import (
 	"github.com/shedguard/shedguard/gateway/protect"
 	"github.com/shedguard/shedguard/gateway/watch"
 	"github.com/shedguard/shedguard/vision"
+	"github.com/shedguard/shedguard/vision/health"
 	"github.com/shedguard/shedguard/vision/report"
 )
 
@@ -236,6 +237,36 @@ func TestCameraHealth(t *testing.T) {
 
 // TestAWorkerThatAlwaysDies: what is started again and again and never has a frame is
 // no sign of life of a camera.
+func TestSmokeVeilsTheCameraThatSeesIt(t *testing.T) {
+	for _, tc := range []struct {
+		fault  health.Fault
+		shadow bool
+		want   string // while the smoke is seen
+	}{
+		{health.Covered, false, "camera/c2:smoke_seen:pre_alarm:none"},
+		{health.Defocused, false, "camera/c2:smoke_seen:pre_alarm:none"},
+		{health.Overexposed, false, "camera/c2:smoke_seen:pre_alarm:none"},
+		{health.Frozen, false, "camera/c2:camera_blind: camera/c2:smoke_seen:pre_alarm:none"},
+		{health.Covered, true, "camera/c2:camera_blind: camera/c2:smoke_seen:notice:none"},
+	} {
+		t.Run(fmt.Sprintf("%s,shadow=%t", tc.fault, tc.shadow), func(t *testing.T) {
+			s := open(t, shedguard.ActionCutZone)
+			since := s.now
+			blind := func() {
+				s.eyes.Take(report.Line{Health: &report.Health{Camera: "c2", FrameAgeMS: 150, Fault: string(tc.fault)}}, s.now)
+			}
+			v := s.pass(2*time.Second, func() { blind(); s.sees("c2", "A", vision.Smoke, since, tc.shadow) })
+			if got := told(v); got != tc.want {
+				t.Errorf("while it is seen: %s, want %s", got, tc.want)
+			}
+			v = s.pass(6*time.Second, blind) // nothing is seen any more
+			if got := told(v); got != "camera/c2:camera_blind:" {
+				t.Errorf("afterwards: %s", got)
+			}
+		})
+	}
+}
+
 func TestAWorkerThatAlwaysDies(t *testing.T) {
 	s := open(t, shedguard.ActionCutZone)
 	s.pass(time.Second, nil) // with frames

@@ -16,6 +16,7 @@ import (
 	"github.com/shedguard/shedguard/gateway/board"
 	"github.com/shedguard/shedguard/gateway/config"
 	"github.com/shedguard/shedguard/gateway/sim"
+	"github.com/shedguard/shedguard/internal/niceness"
 )
 
 // expireWithin is how long a last word may take when the guard stands still.
@@ -90,6 +91,9 @@ func serve(e *env, opts *app.Options) error {
 			e.log.Warn("lock not released", "err", err)
 		}
 	}()
+	if err := niceness.Raise(niceness.Guard); err != nil {
+		e.log.Info("other programs may take the processor from the guard: run it as a service, as root or with CAP_SYS_NICE", "err", err)
+	}
 	for _, w := range opts.Config.Warnings() {
 		e.log.Warn("configuration", "warning", w)
 	}

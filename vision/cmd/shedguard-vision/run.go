@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"github.com/shedguard/shedguard/internal/niceness"
 	"github.com/shedguard/shedguard/vision"
 	"github.com/shedguard/shedguard/vision/capture"
 	"github.com/shedguard/shedguard/vision/confirm"
@@ -68,21 +67,10 @@ func (c *runCmd) Run(e *env) error {
 }
 
 // yield puts the process behind the guard on the same box, whose niceness and whose
-// protection from the kernel's killer it has inherited. Linux keeps a niceness for
-// each thread; threads to come have that of the one that makes them.
+// protection from the kernel's killer it has inherited.
 func yield(nice int) error {
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
+	if err := niceness.Set(nice); err != nil {
 		return err
-	}
-	for _, task := range tasks {
-		id, err := strconv.Atoi(task.Name())
-		if err != nil {
-			return err
-		}
-		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, nice); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("nice %d: %w", nice, err)
-		}
 	}
 	return os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0o600)
 }
