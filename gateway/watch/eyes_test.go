@@ -138,7 +138,7 @@ func TestTwoSensesCutTheZone(t *testing.T) {
 				t.Fatalf("heat alone: %s", told(v))
 			}
 			v := s.pass(500*time.Millisecond, func() { s.sees("c1", "B", vision.Smoke, s.now, false) })
-			want := fmt.Sprintf("zone/bay-2:fire:fire:%s camera/c1:smoke_seen:alarm:siren", tt.cut)
+			want := fmt.Sprintf("zone/bay-2:fire:fire:%[1]s camera/c1:smoke_seen:alarm:%[1]s", tt.cut)
 			if got := told(v); got != want {
 				t.Errorf("told %s, want %s", got, want)
 			}

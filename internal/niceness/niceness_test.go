@@ -2,6 +2,7 @@ package niceness_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,9 +31,9 @@ func TestMain(m *testing.M) {
 // report prints the niceness of every thread of this process, and the error.
 func report(err error) {
 	if errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
-		os.Stdout.WriteString("not permitted ")
+		fmt.Print("not permitted ")
 	} else if err != nil {
-		os.Stdout.WriteString(err.Error() + " ")
+		fmt.Print(err, " ")
 	}
 	stats, err := filepath.Glob("/proc/self/task/*/stat")
 	if err != nil {
@@ -44,7 +45,7 @@ func report(err error) {
 			continue // a thread that has ended since
 		}
 		after := stat[strings.LastIndexByte(string(stat), ')')+2:]
-		os.Stdout.WriteString(strings.Fields(string(after))[16] + " ") // proc(5): nice is field 19, the state after the name field 3
+		fmt.Print(strings.Fields(string(after))[16], " ") // proc(5): nice is field 19, the state after the name field 3
 	}
 }
 

@@ -59,6 +59,10 @@ const texts = {
     '{n} 号插座：浮充电流过大（{v} A，限值 {l} A）。电池或充电器可能异常：请通知车主尽快断开并检查。',
     'Outlet {n}: float current too high ({v} A, limit {l} A). Battery or charger may be faulty: ask the owner to unplug and check it soon.',
   ],
+  fire: [
+    '{n}：火灾。网关已切断本区全部插座，复位前不会送电。请立即疏散人员并拨打 119；锂电池着火会复燃，不要靠近。',
+    '{n}: fire. The gateway has cut every outlet of the zone; they stay off until a person resets them. Clear the shed and call the fire service (119) now; burning lithium batteries flare up again, keep away.',
+  ],
   short_circuit: [
     '{n} 号插座：短路（{v} A，限值 {l} A）。网关已断电，复位前不会送电。请立即到现场，不要触摸充电器和线缆，确认无冒烟、无焦味后再拔下；查明原因前不要复位。',
     'Outlet {n}: short circuit ({v} A, limit {l} A). The gateway has cut the power; it stays off until a person resets it. Go there now. Do not touch charger or cable while there is smoke or a burnt smell; do not reset before the cause is found.',

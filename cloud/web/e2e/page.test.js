@@ -293,6 +293,33 @@ describe('live', () => {
   })
 })
 
+describe('a fire', () => {
+  for (const locale of ['zh-CN', 'en']) {
+    test(`is one thing: its zone first, with its pictures and the outlets that it cut, acknowledged together (${locale})`, async () => {
+      const { page } = await open({ locale })
+      const cut = [9, 10, 11].map((n) => fake.alarm('fire', 'yulan-7', `outlet/${n}`, 30_000, { unit: '', value: 0, limit: 0, action: 'cut_zone' }))
+      const zone = fake.alarm('fire', 'yulan-7', 'zone/bay-2', 30_200, { unit: '', value: 0, limit: 0, action: 'cut_zone', grade: 'fire' })
+      fake.picture(zone, 20_000, false)
+      await app.login()
+      const list = page.locator('[data-test=open-alarms] .alarm')
+      await settles(async () => assert.equal(await list.first().getAttribute('data-alarm'), zone.alarm_id, 'before all else'))
+      const text = await app.says(app.alarm(zone.alarm_id), locale === 'en' ? /Held open: outlets 9, 10, 11/ : /已断电：9、10、11 号插座/)
+      assert.doesNotMatch(text, /Fire · Fire|火灾 · 火灾/, 'the grade is not said twice')
+      assert.equal(await app.alarm(cut[0].alarm_id).count(), 0)
+      await app.says(page.locator('[data-test=open-count]'), /^9$/, 'each is counted')
+      await app.assertAccessible('a fire')
+      await page.setViewportSize(narrow)
+      await app.assertNoSideScroll()
+      await page.setViewportSize(desktop)
+      await app.go('/sheds/yulan-7')
+      await app.alarm(zone.alarm_id).locator('[data-test=others]').waitFor()
+      await app.acknowledge(zone.alarm_id, '119')
+      await settles(async () => assert.ok([zone, ...cut].every((a) => a.acknowledged?.comment === '119'), 'nobody is told of its parts any more'))
+      await app.alarm(zone.alarm_id).locator('.seen-by').waitFor()
+    })
+  }
+})
+
 describe('deeds', () => {
   for (const locale of ['zh-CN', 'en']) {
     test(`acknowledge with a comment (${locale})`, async () => {

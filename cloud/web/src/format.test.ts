@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { clock, dash, duration, energy, instant, number, quantity } from './format'
+import { clock, dash, duration, energy, instant, listed, number, quantity } from './format'
 import { browserLocale, readPrefs } from './prefs'
 
 describe('number', () => {
@@ -72,6 +72,12 @@ describe('duration', () => {
       expect(duration(ms, 'zh-CN')).toBe(zh)
     })
   }
+})
+
+it('things one after the other', () => {
+  expect(listed(['7', '8', '9'], 'zh-CN')).toBe('7、8、9')
+  expect(listed(['7', '8', '9'], 'en')).toBe('7, 8, 9')
+  expect(listed(['7'], 'en')).toBe('7')
 })
 
 describe('preferences', () => {

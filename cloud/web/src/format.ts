@@ -90,3 +90,8 @@ export function duration(ms: number, locale: Locale): string {
   const d = Math.floor(h / 24)
   return h % 24 && d < 7 ? `${d}${w.d} ${h % 24}${w.h}` : d + w.d
 }
+
+/** Things one after the other, as the language puts them. */
+export function listed(things: string[], locale: Locale): string {
+  return new Intl.ListFormat(locale, { type: 'conjunction', style: 'narrow' }).format(things)
+}

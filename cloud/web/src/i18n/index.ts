@@ -43,6 +43,11 @@ export function inLocale(text: Text | null | undefined): string {
   return own ?? ''
 }
 
+/** How sure it is that something burns; empty where the cause says it already. */
+export function gradeText(a: Alarm): string {
+  return a.grade && a.grade !== a.cause ? word('grade', a.grade) : ''
+}
+
 export function alarmText(a: Alarm): string {
   return inLocale(a.text)
 }

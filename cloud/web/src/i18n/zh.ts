@@ -199,6 +199,7 @@ export const zh: Messages = {
     commentOptional: '备注（可选）',
     addComment: '添加备注',
     commentHint: '现场情况、处理措施',
+    others: '已断电：{outlets} 号插座',
     openFor: '已持续 {age}',
     wasOpen: '共持续 {age}',
     raised: '报警时间',

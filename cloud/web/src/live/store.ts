@@ -4,6 +4,7 @@
 import { computed, reactive } from 'vue'
 import type { Client } from '../api/client'
 import { type Alarm, type AlarmPicture, type Live, type Shed, type Snapshot, severities } from '../api/types'
+import { zoneFire } from '../fold'
 import { instant } from '../format'
 import type { Message } from './sse'
 
@@ -36,12 +37,12 @@ export interface State {
 
 const rank = new Map<string, number>(severities.map((s, i) => [s, i]))
 
-/** Most urgent first, then newest first. */
+/** Most urgent first, a fire before what else is as urgent, then newest first. */
 export function byUrgency(a: Alarm, b: Alarm): number {
   const s = (rank.get(a.severity) ?? 9) - (rank.get(b.severity) ?? 9)
   if (s !== 0) return s
   const acknowledged = Number(!!a.acknowledged) - Number(!!b.acknowledged)
-  return acknowledged || (instant(b.raised_at) ?? 0) - (instant(a.raised_at) ?? 0)
+  return acknowledged || Number(zoneFire(b)) - Number(zoneFire(a)) || (instant(b.raised_at) ?? 0) - (instant(a.raised_at) ?? 0)
 }
 
 export type AlarmListener = (a: Alarm) => void
