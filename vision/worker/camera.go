@@ -73,7 +73,7 @@ type incident struct {
 	since time.Time
 	told  time.Time
 	shots int
-	clip  *evidence.Clip
+	clip  *recording
 	begun time.Time
 	last  confirm.Sight
 	seen  bool // in this frame
@@ -117,15 +117,6 @@ func (w *Worker) newCamera(cfg *Camera) (*camera, error) {
 		}
 	}
 	return c, nil
-}
-
-// save writes the background, whole or not at all.
-func (c *camera) save() error {
-	tmp := c.path + ".part"
-	if err := os.WriteFile(tmp, c.judge.Watch.Save(), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, c.path)
 }
 
 // capture keeps the newest frame of a camera until ctx ends.

@@ -15,6 +15,10 @@
 // pixels. What it sees is confirmed over time (vision/confirm), told on standard output
 // (vision/report), and kept (vision/evidence). [Judge] is that way without the camera.
 //
+// Health is said by the goroutine that judges, so that a model which does not return is
+// noticed: the worker falls silent, and the gateway kills it. Files are written by a
+// goroutine of their own, and so much may wait for it and no more.
+//
 // Where frames come from and what judges them are interfaces: [Source], [Picture],
 // [Detector]. The program gives them OpenCV.
 //
@@ -25,5 +29,5 @@
 // [Settings.Wedged] [Worker.Run] ends with [ErrWedged], and so should the process;
 // the gateway starts it again. Damaged pictures are left away; a camera that gives nothing
 // else gives no frames. A background that cannot be read is set aside. A disk
-// that is full costs evidence and nothing else.
+// that is full or takes its time costs evidence and nothing else.
 package worker

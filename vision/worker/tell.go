@@ -69,19 +69,6 @@ func (w *Worker) answer(a *ask) {
 	w.opts.Log.Warn("a picture is asked of a camera that is not here", "camera", a.Snapshot.Camera)
 }
 
-// snapshot keeps a picture and says so.
-func (w *Worker) snapshot(c *camera, id string, f evidence.Frame) {
-	path, err := w.store.Snapshot(c.Name, id, f)
-	if err == nil {
-		err = w.out.Write(report.Line{Evidence: &report.Evidence{
-			Camera: c.Name, Observation: id, Kind: report.Snapshot, Path: path, Bytes: int64(len(f.JPEG)), At: f.At,
-		}})
-	}
-	if err != nil {
-		w.opts.Log.Warn("picture not kept", "camera", c.Name, "err", err)
-	}
-}
-
 // tell says what is confirmed, begins and ends incidents, and keeps the frame.
 func (w *Worker) tell(c *camera, p Picture, sights []confirm.Sight, at time.Time) error {
 	jpeg, err := p.JPEG(ringQuality)
@@ -105,8 +92,9 @@ func (w *Worker) tell(c *camera, p Picture, sights []confirm.Sight, at time.Time
 			in = &incident{id: w.opts.NewID(), since: s.Since, begun: at}
 			c.incidents[s.ID] = in
 			w.opts.Log.Warn("seen", "camera", c.Name, "class", s.Class, "score", s.Score, "shadow", s.Shadow)
-			if !s.Shadow {
-				w.beginClip(c, in, at)
+			// With privacy there is no clip: it shows everybody.
+			if !s.Shadow && w.opts.Config.Evidence.Privacy != PrivacyOutside {
+				in.clip = w.record(c, in.id, at)
 			}
 		}
 		in.last, in.seen = *s, true
@@ -123,13 +111,11 @@ func (w *Worker) tell(c *camera, p Picture, sights []confirm.Sight, at time.Time
 	}
 	for id, in := range c.incidents {
 		if in.clip != nil && at.After(in.begun) {
-			if err := in.clip.Add(frame); err != nil {
-				w.opts.Log.Warn("clip given up", "camera", c.Name, "err", errors.Join(err, in.clip.Drop()))
-				in.clip = nil
-			}
+			in.clip.add(frame)
 		}
 		if in.clip != nil && at.Sub(in.begun) >= w.opts.Settings.After {
-			w.endClip(c, in)
+			in.clip.end()
+			in.clip = nil
 		}
 		if !in.seen && !in.gone {
 			in.gone = true
@@ -174,34 +160,4 @@ func (w *Worker) observe(c *camera, in *incident, state string) error {
 		Camera: c.Name, ID: in.id, State: state, Class: s.Class, Since: in.since, At: s.Seen, Score: s.Score, Growth: s.Growth, Shadow: s.Shadow,
 		Boxes: []vision.Box{{Class: s.Class, Rect: s.Box, Score: s.Score, Cells: 1}},
 	}})
-}
-
-// beginClip begins a clip with the frames before. With privacy there is none: a
-// clip shows everybody.
-func (w *Worker) beginClip(c *camera, in *incident, at time.Time) {
-	if w.opts.Config.Evidence.Privacy == PrivacyOutside {
-		return
-	}
-	clip, err := w.store.Clip(c.Name, in.id, at, c.ring.Frames())
-	if err != nil {
-		w.opts.Log.Warn("clip not begun", "camera", c.Name, "err", err)
-		return
-	}
-	in.clip = clip
-}
-
-func (w *Worker) endClip(c *camera, in *incident) {
-	if in.clip == nil {
-		return
-	}
-	path, size, err := in.clip.Close()
-	in.clip = nil
-	if err == nil {
-		err = w.out.Write(report.Line{Evidence: &report.Evidence{
-			Camera: c.Name, Observation: in.id, Kind: report.Clip, Path: path, Bytes: size, At: in.begun,
-		}})
-	}
-	if err != nil {
-		w.opts.Log.Warn("clip not kept", "camera", c.Name, "err", err)
-	}
 }

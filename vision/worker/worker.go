@@ -97,7 +97,8 @@ type Options struct {
 type Worker struct {
 	opts    Options
 	out     *report.Writer
-	store   *evidence.Store
+	store   *evidence.Store // the keeper's
+	keeper  *keeper
 	cameras []*camera
 	asks    chan ask
 }
@@ -115,7 +116,7 @@ func New(opts Options) (*Worker, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	w := &Worker{opts: opts, out: report.NewWriter(opts.Out), store: store, asks: make(chan ask, 16)}
+	w := &Worker{opts: opts, out: report.NewWriter(opts.Out), store: store, keeper: newKeeper(), asks: make(chan ask, 16)}
 	for i := range opts.Config.Cameras {
 		c, err := w.newCamera(&opts.Config.Cameras[i])
 		if err != nil {
@@ -147,6 +148,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	for _, c := range w.cameras {
 		captures.Go(func() { w.capture(ctx, c) })
 	}
+	var keeping sync.WaitGroup
+	keeping.Go(w.keeper.run)
 	group, inner := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.judge(inner) })
 	group.Go(func() error { return w.watchdog(inner) })
@@ -165,6 +168,8 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	}
 	w.finish()
+	w.keeper.end()
+	keeping.Wait()
 	if !errors.Is(err, ErrWedged) {
 		captures.Wait()
 	}
@@ -191,6 +196,12 @@ func (w *Worker) watchdog(ctx context.Context) error {
 
 // judge looks at the newest frame of whichever camera has waited longest, says
 // how the cameras do, and answers requests.
+//
+// Health is said here, and by nobody else, on purpose: when the model does not return from
+// its library, the worker falls silent, and that is what the gateway kills it for. So
+// nothing else may keep this goroutine: what waits for a disk is the keeper's, and health
+// that is due comes before the next look, however many cameras wait. The keeper's own
+// lines, of evidence, end with what this goroutine gave it.
 func (w *Worker) judge(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
@@ -210,10 +221,14 @@ func (w *Worker) judge(ctx context.Context) error {
 			if err := w.look(next, now); err != nil {
 				return err
 			}
-		}
-		wait := wake.Sub(w.opts.Now())
-		if next != nil {
-			wait = 0
+			select {
+			case <-second.C:
+				if err := w.everySecond(&pruned); err != nil {
+					return err
+				}
+			default:
+			}
+			wake = now
 		}
 		select {
 		case <-ctx.Done():
@@ -221,47 +236,44 @@ func (w *Worker) judge(ctx context.Context) error {
 		case a := <-w.asks:
 			w.answer(&a)
 		case <-second.C:
-			now := w.opts.Now()
-			for _, c := range w.cameras {
-				if err := w.say(c, now); err != nil {
-					return err
-				}
-			}
-			if now.Sub(pruned) > time.Minute {
-				pruned = now
-				w.keep(now)
+			if err := w.everySecond(&pruned); err != nil {
+				return err
 			}
 		case <-w.arrivals():
-		case <-time.After(wait):
+		case <-time.After(wake.Sub(w.opts.Now())):
 		}
 	}
+}
+
+// everySecond says how the cameras do, and once a minute keeps what is to be kept.
+func (w *Worker) everySecond(pruned *time.Time) error {
+	now := w.opts.Now()
+	for _, c := range w.cameras {
+		if err := w.say(c, now); err != nil {
+			return err
+		}
+	}
+	if now.Sub(*pruned) > time.Minute {
+		*pruned = now
+		for _, c := range w.cameras {
+			w.save(c)
+		}
+		w.prune(now)
+	}
+	return nil
 }
 
 // arrivals is ready when a frame has come to a camera that waits for one.
 func (w *Worker) arrivals() <-chan struct{} { return w.cameras[0].arrived }
 
-// keep writes what was learned, and makes room on the disk.
-func (w *Worker) keep(now time.Time) {
-	for _, c := range w.cameras {
-		if err := c.save(); err != nil {
-			w.opts.Log.Warn("what was learned is not kept", "camera", c.Name, "err", err)
-		}
-	}
-	if n, err := w.store.Prune(now); err != nil {
-		w.opts.Log.Warn("old evidence not deleted", "err", err)
-	} else if n > 0 {
-		w.opts.Log.Info("old evidence deleted", "files", n)
-	}
-}
-
 // finish ends clips and writes what was learned.
 func (w *Worker) finish() {
 	for _, c := range w.cameras {
 		for _, i := range c.incidents {
-			w.endClip(c, i)
+			if i.clip != nil {
+				i.clip.end()
+			}
 		}
-		if err := c.save(); err != nil {
-			w.opts.Log.Warn("what was learned is not kept", "camera", c.Name, "err", err)
-		}
+		w.save(c)
 	}
 }

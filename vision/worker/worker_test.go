@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,6 +41,7 @@ type stage struct {
 	marked  atomic.Int64
 	frames  int
 	private bool
+	look    time.Duration // that the model takes
 }
 
 type show struct {
@@ -170,9 +173,9 @@ func (p *picture) Close() error {
 	return nil
 }
 
-// See sees the flame where it is, and takes a tenth of a second.
+// See sees the flame where it is, and takes a while.
 func (s *stage) See(p worker.Picture, _ vision.Rect) (vision.Sight, error) {
-	time.Sleep(20 * time.Millisecond)
+	time.Sleep(s.look)
 	pic, ok := p.(*picture)
 	if !ok {
 		return vision.Sight{}, fmt.Errorf("a picture of %T", p)
@@ -211,7 +214,7 @@ func settings() worker.Settings {
 
 func rigged(t *testing.T, dir string, cameras ...string) *rig {
 	t.Helper()
-	r := &rig{stage: &stage{shows: map[string]*show{}, judged: map[string]int{}}, log: &buffer{}}
+	r := &rig{stage: &stage{shows: map[string]*show{}, judged: map[string]int{}, look: 20 * time.Millisecond}, log: &buffer{}}
 	cfg := &worker.Config{StateDir: filepath.Join(dir, "state"), Threads: 1, Evidence: worker.Evidence{Dir: filepath.Join(dir, "evidence"), MaxMB: 64, MaxAge: 24 * time.Hour, Privacy: worker.PrivacyNone}}
 	for _, c := range cameras {
 		cfg.Cameras = append(cfg.Cameras, worker.Camera{Name: c, URL: "/" + c, FPS: 5})
@@ -485,6 +488,163 @@ func TestDamagedPictures(t *testing.T) {
 			t.Errorf("%d pictures are not closed", n)
 		}
 	})
+}
+
+// TestHealthComesFirst: cameras that are all due at all times keep health from being said
+// for no longer than a look takes. What the gateway hears nothing of for ten seconds it
+// kills.
+func TestHealthComesFirst(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t, dir, "c1", "c2", "c3")
+		r.look = 1100 * time.Millisecond // whole and closer, each
+		for _, c := range []string{"c1", "c2", "c3"} {
+			r.set(c, func(s *show) { s.burns = true })
+		}
+		end := r.start(t)
+		var said []int
+		for range 200 {
+			time.Sleep(3 * time.Second)
+			r.mu.Lock()
+			n := 0
+			for _, l := range r.all {
+				if l.Health != nil && l.Health.Camera == "c2" {
+					n++
+				}
+			}
+			r.mu.Unlock()
+			said = append(said, n)
+		}
+		for i := 1; i < len(said); i++ {
+			if said[i] == said[i-1] {
+				t.Errorf("nothing said for three seconds, after %d s", 3*i)
+			}
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAModelThatDoesNotReturn: the worker falls silent, which is what the gateway kills
+// it for; a line of health would hide that nobody judges.
+func TestAModelThatDoesNotReturn(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := rigged(t, dir, "c1", "c2")
+		stuck := make(chan struct{})
+		r.opts.Detector = hanging{r.stage, stuck}
+		end := r.start(t)
+		time.Sleep(30 * time.Second)
+		r.mu.Lock()
+		if len(r.all) != 1 || r.all[0].Hello == nil {
+			t.Errorf("while the model hangs: %+v", r.all)
+		}
+		r.mu.Unlock()
+		close(stuck)
+		time.Sleep(2 * time.Second)
+		if r.health("c1") == nil || r.health("c2") == nil {
+			t.Error("nothing is said once the model goes on")
+		}
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// hanging is a detector that waits.
+type hanging struct {
+	*stage
+	until <-chan struct{}
+}
+
+func (h hanging) See(p worker.Picture, part vision.Rect) (vision.Sight, error) {
+	<-h.until
+	return h.stage.See(p, part)
+}
+
+// TestADiskThatTakesItsTime: while a file cannot be written, cameras are watched, and
+// what they see is told; once the disk does, nothing is lost. A named pipe that nobody
+// reads is such a disk. It blocks for real, so this test is not in a bubble.
+func TestADiskThatTakesItsTime(t *testing.T) {
+	t.Parallel()
+	for name, path := range map[string]string{
+		"what is learned": "state/c1.background.part",
+		"a picture":       "evidence/20260102T030405.000-c1-ASKED.jpg.part",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := rigged(t, dir, "c1", "c2")
+			path := filepath.Join(dir, path)
+			born := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+			var begun atomic.Int64 // the clock goes on once the picture was asked for
+			r.opts.Now = func() time.Time {
+				if b := begun.Load(); b > 0 {
+					return born.Add(time.Since(time.Unix(0, b)))
+				}
+				return born
+			}
+			wait := func(what string, ok func() bool) {
+				t.Helper()
+				deadline := time.After(time.Minute)
+				for !ok() {
+					select {
+					case <-deadline:
+						t.Fatalf("never: %s", what)
+					case <-time.After(10 * time.Millisecond):
+					}
+				}
+			}
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Mkfifo(path, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			end := r.start(t) // which deletes what is half written of evidence
+			if err := syscall.Mkfifo(path, 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+				t.Fatal(err)
+			}
+			wait("a frame of c1 is seen", func() bool { n, _ := r.seen("c1"); return n > 0 })
+			for _, camera := range []string{"c1", "c9"} {
+				if _, err := io.WriteString(r.input, `{"snapshot":{"camera":"`+camera+`","id":"ASKED"}}`+"\n"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wait("both are answered", func() bool {
+				return strings.Contains(r.log.String(), "a picture is asked of a camera that is not here")
+			})
+			wait("health is said", func() bool { return r.health("c1") != nil })
+			begun.Store(time.Now().UnixNano())
+			r.set("c2", func(s *show) { s.burns = true })
+			wait("a flame is told of", func() bool { return len(r.observed(report.Seen)) > 2 })
+			if n := len(r.evidence(report.Snapshot)); name == "a picture" && n > 0 {
+				t.Errorf("%d pictures before the disk took one", n)
+			}
+			written := make(chan []byte, 1)
+			go func() {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Error(err)
+				}
+				written <- b
+			}()
+			if b := <-written; len(b) == 0 {
+				t.Error("nothing written")
+			}
+			wait("pictures of what was asked and seen", func() bool {
+				return slices.ContainsFunc(r.evidence(report.Snapshot), func(e *report.Evidence) bool { return e.Observation == "ASKED" }) &&
+					slices.ContainsFunc(r.evidence(report.Snapshot), func(e *report.Evidence) bool { return e.Camera == "c2" })
+			})
+			if err := end(); err != nil {
+				t.Error(err)
+			}
+			if n := len(r.evidence(report.Clip)); n != 1 {
+				t.Errorf("%d clips", n)
+			}
+		})
+	}
 }
 
 // TestALibraryThatDoesNotReturn ends the worker. What hangs stays behind, so this
