@@ -111,6 +111,7 @@ e2e: build ## the page in a real browser: against a scripted API, then against t
 	cd cloud/web && npm run e2e
 	cd cloud/web && node e2e/shots.js # pictures of every view, to be looked at: artefacts/web
 	cd cloud/web && SHEDGUARD_OVERLOAD=1 ../../bin/demo node --test e2e/real.test.js
+	@if $(OPENCV); then set -x; cd cloud/web && SHEDGUARD_FIRE=1 ../../bin/demo -scenario check node --test --test-name-pattern 'a fire' e2e/real.test.js; else $(NO_EYES); fi
 
 # Tests that start themselves anew as a process of their own cannot: the kernel
 # here does not run ARM programs by itself.

@@ -1,7 +1,8 @@
 // The page of a running system, named by SHEDGUARD_URL, SHEDGUARD_USER and
 // SHEDGUARD_PASSWORD. It needs one shed whose gateway is online; with
 // SHEDGUARD_OVERLOAD=1 an overload of its outlet 3 that is still to come, which is
-// then acknowledged and reset from the page. Nothing else is switched.
+// then acknowledged and reset from the page, and with SHEDGUARD_FIRE=1 a fire before its
+// camera, still to come. Nothing else is switched.
 
 import assert from 'node:assert/strict'
 import { mkdir } from 'node:fs/promises'
@@ -29,7 +30,7 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     await page.locator('.tile-online').first().waitFor()
     let loads = 0
     page.on('load', () => loads++)
-    const alarm = page.locator('[data-alarm]').first()
+    const alarm = page.locator('[data-alarm]').filter({ hasText: '过电流' }).first()
     await alarm.waitFor({ timeout: 60_000 })
     await app.says(alarm, /过电流.*3 号插座/s)
     await page.screenshot({ path: 'artefacts/real/alarm.png' })
@@ -69,6 +70,25 @@ describe('a running system', { skip: target ? false : 'SHEDGUARD_URL is not set'
     await page.locator('a[href*="/outlets/3"]').click()
     await page.locator('[data-test=chart] canvas').waitFor()
     await app.alarm(id).waitFor()
+  })
+
+  const fire = process.env.SHEDGUARD_FIRE === '1'
+  test('a fire before the camera arrives as one alarm, with its picture and the outlets that were cut', { skip: fire ? false : 'SHEDGUARD_FIRE is not set', timeout: 180_000 }, async () => {
+    app = await App.open(browser, target, { locale: 'zh-CN', viewport: phone })
+    const { page } = app
+    await app.login()
+    const card = page.locator('[data-alarm]').filter({ hasText: '火灾' }).filter({ has: page.locator('[data-test=others]') })
+    await card.locator('[data-test=has-pictures]').waitFor({ timeout: 120_000 })
+    assert.equal(await card.count(), 1)
+    await app.says(card, /网关已切断本区全部插座.*已断电：7、8、9、10、11、12 号插座/s)
+    await page.screenshot({ path: 'artefacts/real/fire.png' })
+    await app.assertNoSideScroll()
+    await app.assertAccessible('a fire')
+    await card.locator('h3 a').click()
+    const picture = page.locator('[data-picture] img').first()
+    await picture.waitFor()
+    assert.ok(await picture.evaluate((i) => i.decode().then(() => i.naturalWidth > 100)), 'the picture is shown')
+    await page.screenshot({ path: 'artefacts/real/fire-picture.png', fullPage: true })
   })
 
   test('sheds report, values move, the chart draws', async () => {
