@@ -84,6 +84,15 @@ describe('store', () => {
     expect(s.state.announced.map((a) => a.alarm_id)).toEqual(['B'])
   })
 
+  it('announces the fire of a zone before those of the outlets that it cut', async () => {
+    const s = createStore(api)
+    await s.load()
+    const fire = { cause: 'fire', severity: 'critical' as const }
+    s.handlers.message(frame('alarm', alarm('zone', { ...fire, subject: 'zone/bay-2' })))
+    for (let n = 7; n <= 12; n++) s.handlers.message(frame('alarm', alarm(`o${n}`, { ...fire, subject: `outlet/${n}`, raised_at: new Date(start + n).toISOString() })))
+    expect(s.state.announced[0]?.alarm_id).toBe('zone')
+  })
+
   it('announces what was raised while the stream was away', async () => {
     const s = createStore(api)
     await s.load()

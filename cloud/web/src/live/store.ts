@@ -30,7 +30,7 @@ export interface State {
   heardAt: number
   /** Since when the stream is away, in ms; the values on the page are from then. */
   lostAt: number
-  /** Alarms to be announced by sound and notice, newest first. */
+  /** Alarms to be announced by sound and notice, most urgent first. */
   announced: Alarm[]
   now: number
 }
@@ -152,7 +152,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     if (a.severity !== 'critical' && a.severity !== 'major') return
     const heard = Math.max(instant(a.raised_at) ?? 0, instant(a.received_at) ?? 0)
     if (api.now() - heard > announceWithin) return
-    state.announced = [a, ...state.announced.filter((b) => b.alarm_id !== a.alarm_id)].slice(0, 5)
+    state.announced = [a, ...state.announced.filter((b) => b.alarm_id !== a.alarm_id)].sort(byUrgency).slice(0, 5)
   }
 
   function putAlarm(a: Alarm): void {
