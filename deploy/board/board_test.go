@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/shedguard/shedguard"
 	"github.com/shedguard/shedguard/internal/certtest"
 	"github.com/shedguard/shedguard/internal/mosquittotest"
+	"github.com/shedguard/shedguard/internal/programs"
 )
 
 const shed = "board-1"
@@ -211,10 +211,12 @@ func TestGatewayOnAnEmulatedBoard(t *testing.T) {
 	config := filepath.Join(dir, "gateway.yaml")
 	put(t, config, []byte(strings.ReplaceAll(string(read(t, "gateway.yaml")), "BROKER_PORT", port)))
 	program := filepath.Join(dir, "shedguard")
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../../gateway/cmd/shedguard")
-	build.Env = append(build.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=7")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build for ARM: %v\n%s", err, out)
+	arm := programs.Build{
+		Packages: []string{"../../gateway/cmd/shedguard"}, Flags: []string{"-ldflags", "-s -w"},
+		Env: []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm", "GOARM=7"},
+	}
+	if err := arm.Into(t.Context(), dir); err != nil {
+		t.Fatal(err)
 	}
 	cloud := newCollector(t, ca, broker.Addr())
 	booted := time.Now()
