@@ -276,8 +276,8 @@ func TestLateRiseByVoltage(t *testing.T) {
 	if o.out.Phase != charge.PhaseConstantVoltage {
 		t.Fatal(o.out.Phase)
 	}
-	o.volts = 220
-	if n := o.until(40, 121, found(shedguard.DetailLateRise)); n != 0 {
+	o.volts = 230
+	if n := o.until(40, 132, found(shedguard.DetailLateRise)); n != 0 { // 132.25 W
 		t.Errorf("found %d slots after the knee: %+v", n, o.next().out.Findings)
 	}
 	// Of two that are as low, at the first.

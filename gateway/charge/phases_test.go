@@ -251,6 +251,23 @@ func TestBeginsAgainTooOften(t *testing.T) {
 	}
 }
 
+// TestWokenOften: what is not known well enough is not told of, however often.
+func TestWokenOften(t *testing.T) {
+	t.Parallel()
+	c := exact()
+	c.Unstable.Enabled, c.Settle = true, time.Hour
+	o := begin(c, charge.Record{})
+	for n := range 5 {
+		o.slots(20, 40)
+		if n := o.until(4, 120, in(charge.PhaseInrush)); n != 3 {
+			t.Errorf("begins again after %d slots, want 3", n)
+		}
+		if len(o.next().out.Findings) > 0 {
+			t.Fatalf("time %d: %+v", n, o.next().out.Findings)
+		}
+	}
+}
+
 // TestRough: a curve that goes up and down is not one of a charge. Judged is what
 // was smooth for nine tenths of its slots; the first two have no level, so that
 // it is so after 20 slots, and after ten more for every slot that was rough.
