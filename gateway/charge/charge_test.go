@@ -455,6 +455,7 @@ func TestRestart(t *testing.T) {
 
 // TestEnvelope learns an outlet's charges and then finds one that is unlike.
 func TestEnvelope(t *testing.T) {
+	t.Parallel() // it takes long: after those that do not
 	healthy := func(o *outlet, i int) {
 		o.in.Session = fmt.Sprintf("01JDBQ6N5XB4Y3M2T1S0R9Q8%02d", i)
 		cc := time.Hour + time.Duration(i%3)*10*time.Minute
@@ -507,6 +508,7 @@ func TestEnvelope(t *testing.T) {
 
 // TestBatching holds that steps between two readings change nothing.
 func TestBatching(t *testing.T) {
+	t.Parallel() // it takes long: after those that do not
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "bike"), 1))
 		a, b := newOutlet(settings(), charge.Record{}), newOutlet(settings(), charge.Record{})
@@ -529,6 +531,7 @@ func TestBatching(t *testing.T) {
 
 // TestNeverFullInConstantCurrent runs healthy charges of every kind.
 func TestNeverFullInConstantCurrent(t *testing.T) {
+	t.Parallel() // it takes long: after those that do not
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "bike"), 2))
 		bike := sim.RandomBike(r)
@@ -552,6 +555,7 @@ func TestNeverFullInConstantCurrent(t *testing.T) {
 
 // TestBounded holds findings to their bounds, whatever the meter says.
 func TestBounded(t *testing.T) {
+	t.Parallel() // it takes long: after those that do not
 	rapid.Check(t, func(t *rapid.T) {
 		o := newOutlet(settings(), charge.Record{})
 		o.every = 2 * time.Second

@@ -51,7 +51,6 @@ func whole(c *charge.Settings, from float64) *outlet {
 
 // TestLearns what a charge was.
 func TestLearns(t *testing.T) {
-	t.Parallel()
 	// 262 slots until the eighth of 24 W, with whose sixth level it is a trickle.
 	want := charge.Charge{262. / 6, 0.25, 1, 2, 3, 4, 5, 6, 7, 8}
 	high := want
@@ -76,7 +75,6 @@ func TestLearns(t *testing.T) {
 		"a warning":                {over, 190, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := whole(tt.c, tt.from)
 			if o.out.Phase != charge.PhaseFull {
 				t.Fatalf("%+v", o.out)
@@ -111,7 +109,6 @@ func TestLearns(t *testing.T) {
 // TestUsualTime of charging: from four fifths of twice what is usual, and of two
 // hours at least.
 func TestUsualTime(t *testing.T) {
-	t.Parallel()
 	mixed := []charge.Charge{{60}, {110}, {100}, {120}, {80}} // 100, and 20 around it
 	for name, tt := range map[string]struct {
 		charges []charge.Charge
@@ -131,7 +128,6 @@ func TestUsualTime(t *testing.T) {
 		"they differ":               {mixed, charge.PhaseConstantVoltage, 400, 2 * (100 + 5*1.4826*20)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := usual(learning(), charge.Running{
 				Phase: tt.phase, Watts: 20, Plateau: 200, First: 200, Lowest: 20, Attached: true, Minutes: tt.minutes - 0.5,
 			}, tt.charges...)
@@ -161,7 +157,6 @@ func TestUsualTime(t *testing.T) {
 // TestUsualRise in constant current: twice what is usual, and a tenth at least,
 // also where none is usual.
 func TestUsualRise(t *testing.T) {
-	t.Parallel()
 	rises := func(n int, share float32) []charge.Charge { return times(n, charge.Charge{0, share}) }
 	for name, tt := range map[string]struct {
 		charges []charge.Charge
@@ -176,7 +171,6 @@ func TestUsualRise(t *testing.T) {
 		"too few charges are known": {rises(4, 0), 144, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := usual(learning(), charge.Running{Phase: charge.PhaseConstantCurrent, Watts: tt.watts, Plateau: tt.watts, First: 128}, tt.charges...)
 			o.slots(3, tt.watts)
 			if tt.want != nil {
@@ -190,7 +184,6 @@ func TestUsualRise(t *testing.T) {
 // TestUsualTaper: each stretch takes twice as long as is usual, and 40 minutes at
 // least.
 func TestUsualTaper(t *testing.T) {
-	t.Parallel()
 	dwell := func(i int, minutes float32) charge.Charge {
 		var k charge.Charge
 		k[2+i] = minutes
@@ -213,7 +206,6 @@ func TestUsualTaper(t *testing.T) {
 		"too few charges are known": {times(4, dwell(4, 25)), 100, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			c := learning()
 			c.Full.ShareAfter, c.Full.After = 6*time.Hour, 6*time.Hour
 			o := usual(c, charge.Running{Phase: charge.PhaseConstantVoltage, Watts: tt.watts, Plateau: 200, First: 200, Lowest: tt.watts}, tt.charges...)

@@ -63,7 +63,6 @@ func rose(grade charge.Grade, value, limit float64) *charge.Finding {
 
 // TestRise of 62.5 %, from four fifths to twice of it.
 func TestRise(t *testing.T) {
-	t.Parallel()
 	c := unstable()
 	c.Unstable.RiseShare, c.Unstable.StepShare = 0.625, 1
 	for _, tt := range []struct {
@@ -88,7 +87,6 @@ func TestRise(t *testing.T) {
 
 // TestRiseByVoltage: what the mains explain is no rise, where they are measured.
 func TestRiseByVoltage(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		name                      string
 		first, volts, watts, then float64
@@ -131,7 +129,6 @@ func TestRiseByVoltage(t *testing.T) {
 
 // TestSmallPlateau: nothing is judged below what is judged full.
 func TestSmallPlateau(t *testing.T) {
-	t.Parallel()
 	for watts, want := range map[float64]*charge.Finding{45: rose(charge.Warning, 50, 50), 44.9: nil} {
 		r := current(watts)
 		r.First = 30
@@ -144,7 +141,6 @@ func TestSmallPlateau(t *testing.T) {
 
 // TestGrades: a finding keeps its worst, and is as old as what is told of it.
 func TestGrades(t *testing.T) {
-	t.Parallel()
 	c := unstable()
 	c.Unstable.StepShare = 1
 	r := current(128)
@@ -190,7 +186,6 @@ func TestGrades(t *testing.T) {
 }
 
 func TestSeverityOfAGrade(t *testing.T) {
-	t.Parallel()
 	for severity, worse := range map[shedguard.Severity]shedguard.Severity{
 		shedguard.SeverityCritical: shedguard.SeverityCritical, shedguard.SeverityMajor: shedguard.SeverityCritical,
 		shedguard.SeverityMinor: shedguard.SeverityMajor, shedguard.SeverityWarning: shedguard.SeverityMinor,
@@ -214,7 +209,6 @@ func TestSeverityOfAGrade(t *testing.T) {
 
 // TestFindingsOfOneCause stand beside each other.
 func TestFindingsOfOneCause(t *testing.T) {
-	t.Parallel()
 	o := goesOn(unstable(), current(200))
 	o.slots(20, 200)
 	o.slots(5, 300)
@@ -229,7 +223,6 @@ func TestFindingsOfOneCause(t *testing.T) {
 // TestLateRise: after 18 levels, by a share of the plateau and by what changes a
 // full battery's power.
 func TestLateRise(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, lowest, watts, volts float64
 		want                          int
@@ -267,7 +260,6 @@ func TestLateRise(t *testing.T) {
 
 // TestLateRiseByVoltage: the voltage of the lowest level is that of when it was.
 func TestLateRiseByVoltage(t *testing.T) {
-	t.Parallel()
 	// At the knee, below the voltage of the plateau.
 	o := begin(unstable(), charge.Record{})
 	o.slots(25, 240)
@@ -316,7 +308,6 @@ func TestLateRiseByVoltage(t *testing.T) {
 // TestStuck: above the larger of two limits for so long, and major for twice so
 // long.
 func TestStuck(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.FloatTooHigh.Enabled = true
 	for _, tt := range []struct {
@@ -360,7 +351,6 @@ func TestStuck(t *testing.T) {
 
 // TestTooLong: of charging, of any charge that is judged.
 func TestTooLong(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.TooLong.Enabled = true
 	for _, tt := range []struct {
@@ -393,7 +383,6 @@ func TestTooLong(t *testing.T) {
 
 // TestStepUp: between levels two minutes apart, in constant current.
 func TestStepUp(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		name        string
 		was         charge.Running
@@ -450,7 +439,6 @@ func (o *outlet) untilStep(most int, watts float64) int {
 // TestStepDown: a quarter of the plateau within two minutes, to more than what a
 // charger ends with, that stays for a quarter of an hour.
 func TestStepDown(t *testing.T) {
-	t.Parallel()
 	// A level is of the third slot; a quarter of an hour are 90 more.
 	for _, tt := range []struct {
 		watts float64
@@ -520,7 +508,6 @@ func TestStepDown(t *testing.T) {
 
 // TestStepDownIsRead: with fewer than ten readings that differ it may be a taper.
 func TestStepDownIsRead(t *testing.T) {
-	t.Parallel()
 	for changes, want := range map[int]bool{10: true, 9: false} {
 		o := goesOn(unstable(), current(200))
 		o.flicker(20, 200)
@@ -547,7 +534,6 @@ func TestStepDownIsRead(t *testing.T) {
 
 // TestSwings: two turns are one, and eight within two minutes are told.
 func TestSwings(t *testing.T) {
-	t.Parallel()
 	c := unstable()
 	c.Unstable.LateRiseShare = 0.1
 	for _, tt := range []struct {
@@ -621,7 +607,6 @@ func TestSwings(t *testing.T) {
 
 // TestFrozen: no change for so long, or for twenty times as long as is usual.
 func TestFrozen(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.Frozen.Enabled, c.Frozen.Limit = true, 4*time.Minute
 	for _, tt := range []struct {

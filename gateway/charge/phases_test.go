@@ -32,7 +32,6 @@ func begunAgain(watts float64) func(*outlet) bool {
 
 // TestNextToNothing: what is a pulled plug beside a plateau, and what is not.
 func TestNextToNothing(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, watts float64
 		gone           bool
@@ -60,7 +59,6 @@ func TestNextToNothing(t *testing.T) {
 // TestTaperOfSeconds: one slot between the plateau and next to nothing is a
 // taper, when it was low and no pulled plug has part of it.
 func TestTaperOfSeconds(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, watts float64
 		fell           bool
@@ -103,7 +101,6 @@ func TestTaperOfSeconds(t *testing.T) {
 
 // TestPauseDoesNotAge a charge.
 func TestPauseDoesNotAge(t *testing.T) {
-	t.Parallel()
 	o := begin(exact(), charge.Record{})
 	o.slots(4, 200)
 	o.slots(30, 0)
@@ -118,7 +115,6 @@ func TestPauseDoesNotAge(t *testing.T) {
 
 // TestIdleChargerEndsASession after five minutes without a battery.
 func TestIdleChargerEndsASession(t *testing.T) {
-	t.Parallel()
 	for watts, want := range map[float64]int{0.5: 30, 1.9: 30, 0.49: 0} {
 		o := goesOn(exact(), charge.Running{Phase: charge.PhaseConstantCurrent, Watts: 200, Plateau: 200, First: 200})
 		o.slots(6, 200)
@@ -133,7 +129,6 @@ func TestIdleChargerEndsASession(t *testing.T) {
 
 // TestGoesOnAfterAPause: with about the same power it is the same charge.
 func TestGoesOnAfterAPause(t *testing.T) {
-	t.Parallel()
 	taper := charge.Running{Phase: charge.PhaseConstantVoltage, Watts: 100, Plateau: 200, First: 200, Lowest: 100}
 	trickle := charge.Running{Phase: charge.PhaseTrickle, Watts: 4, Plateau: 200, First: 200, Lowest: 4, Attached: true}
 	for _, tt := range []struct {
@@ -177,7 +172,6 @@ func TestGoesOnAfterAPause(t *testing.T) {
 // TestBeginsAgain: a charger that is switched on again, or a deeply empty battery
 // that was woken.
 func TestBeginsAgain(t *testing.T) {
-	t.Parallel()
 	trickle := func(plateau, watts float64) charge.Running {
 		return charge.Running{Phase: charge.PhaseTrickle, Watts: watts, Plateau: plateau, First: plateau, Lowest: watts, Attached: true}
 	}
@@ -231,7 +225,6 @@ func TestBeginsAgain(t *testing.T) {
 
 // TestBeginsAgainTooOften: the third time in a session is told.
 func TestBeginsAgainTooOften(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.Unstable.Enabled = true
 	o := begin(c, charge.Record{})
@@ -253,7 +246,6 @@ func TestBeginsAgainTooOften(t *testing.T) {
 
 // TestWokenOften: what is not known well enough is not told of, however often.
 func TestWokenOften(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.Unstable.Enabled, c.Settle = true, time.Hour
 	o := begin(c, charge.Record{})
@@ -272,7 +264,6 @@ func TestWokenOften(t *testing.T) {
 // was smooth for nine tenths of its slots; the first two have no level, so that
 // it is so after 20 slots, and after ten more for every slot that was rough.
 func TestRough(t *testing.T) {
-	t.Parallel()
 	bump := func(at int, by float64) []float64 {
 		w := make([]float64, 70)
 		for i := range w {
@@ -325,7 +316,6 @@ func TestRough(t *testing.T) {
 }
 
 func TestSettle(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.Settle = 5 * time.Minute
 	o := begin(c, charge.Record{})
@@ -341,7 +331,6 @@ func TestSettle(t *testing.T) {
 
 // TestUnclear: what is rough for long enough, before it has been smooth.
 func TestUnclear(t *testing.T) {
-	t.Parallel()
 	up := 0
 	alternate := func(o *outlet, most int, low, high float64, is func(*outlet) bool) int {
 		for n := range most {
@@ -388,7 +377,6 @@ func TestUnclear(t *testing.T) {
 
 // TestKnee: constant voltage begins with twelve levels below it.
 func TestKnee(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, watts, volts float64
 		want                  int
@@ -418,7 +406,6 @@ func TestKnee(t *testing.T) {
 // TestAttached: a taper that is low for three levels has a battery at its end,
 // until there is nothing.
 func TestAttached(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, watts float64
 		want           int
@@ -441,7 +428,6 @@ func TestAttached(t *testing.T) {
 
 // TestNoKnee: power that is back after it had not fallen far.
 func TestNoKnee(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		lowest, watts float64
 		want          int
@@ -459,7 +445,6 @@ func TestNoKnee(t *testing.T) {
 }
 
 func TestTrickle(t *testing.T) {
-	t.Parallel()
 	for _, tt := range []struct {
 		plateau, watts float64
 		attached       bool
@@ -503,7 +488,6 @@ func TestTrickle(t *testing.T) {
 
 // TestFull: after so long without a change, or so long below a share.
 func TestFull(t *testing.T) {
-	t.Parallel()
 	full := func(plateau, watts float64) *outlet {
 		c := exact()
 		c.Full.Share = 1. / 64 // 3.125 W of 200 W
@@ -549,7 +533,6 @@ func TestFull(t *testing.T) {
 
 // TestIdleLoad: a load that never was a charge.
 func TestIdleLoad(t *testing.T) {
-	t.Parallel()
 	c := exact()
 	c.Full.IdleAfter = 8 * time.Minute
 	for watts, want := range map[float64][2]int{19.9: {33, 51}, 20: {0, 0}} {

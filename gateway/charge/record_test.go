@@ -18,7 +18,6 @@ func kept(r *charge.Running) map[string]*float64 {
 
 // TestKeptCharge: a record is what it was, or is left out.
 func TestKeptCharge(t *testing.T) {
-	t.Parallel()
 	good := charge.Running{
 		Session: session, Phase: charge.PhaseConstantVoltage, Watts: 100, Plateau: 200, Volts: 231, First: 190, Lowest: 90, Minutes: 12.5, Attached: true,
 	}
@@ -68,7 +67,6 @@ func TestKeptCharge(t *testing.T) {
 
 // TestKeptCharges: the last nine, in their order, without what cannot be.
 func TestKeptCharges(t *testing.T) {
-	t.Parallel()
 	charges := func(from, to int) []charge.Charge {
 		var list []charge.Charge
 		for i := from; i <= to; i++ {

@@ -53,7 +53,6 @@ func oneFault(t *testing.T, c *charge.Settings, good bool, prefix string) {
 }
 
 func TestValidateRules(t *testing.T) {
-	t.Parallel()
 	for name := range rules(settings()) {
 		for severity, good := range map[shedguard.Severity]bool{
 			shedguard.SeverityCleared: false, shedguard.SeverityCritical: true, shedguard.SeverityWarning: true, shedguard.SeverityWarning + 1: false,
@@ -73,7 +72,6 @@ func TestValidateRules(t *testing.T) {
 
 // TestValidateRanges tries both ends of every range, and what is just beyond.
 func TestValidateRanges(t *testing.T) {
-	t.Parallel()
 	type set func(*charge.Settings, float64)
 	number := func(of func(*charge.Settings) *float64) set {
 		return func(c *charge.Settings, v float64) { *of(c) = v }
@@ -121,7 +119,6 @@ func TestValidateRanges(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			for v, good := range map[float64]bool{tt.low: true, tt.high: true, tt.low - tt.beyond: false, tt.high + tt.beyond: false} {
 				c := settings()
 				c.StandbyWatts, c.Full.Watts = 8, 5 // out of the way of empty_watts and judge_watts
@@ -145,7 +142,6 @@ func TestValidateRanges(t *testing.T) {
 
 // TestValidateSays what was given and what is allowed.
 func TestValidateSays(t *testing.T) {
-	t.Parallel()
 	c := settings()
 	c.Settle, c.Unstable.Swings, c.Frozen.Act, c.TooLong.Severity = 30*time.Second, 21, protect.ActSuspend, shedguard.SeverityWarning+1
 	want := "settle: 30s: want 1m0s to 1h0m0s\n" +

@@ -100,7 +100,6 @@ func found(d shedguard.Detail) func(*outlet) bool {
 // TestReadingsThatCount: one reading of 800 W among those of 200 W, two seconds
 // of a slot, is seen in its mean, or is not.
 func TestReadingsThatCount(t *testing.T) {
-	t.Parallel()
 	tests := map[string]struct {
 		spoil  func(*charge.Input)
 		late   time.Duration // from when it is due to when it is looked at
@@ -121,7 +120,6 @@ func TestReadingsThatCount(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := begin(exact(), charge.Record{})
 			o.every = 2 * time.Second
 			for range 5 {
@@ -151,7 +149,6 @@ func TestReadingsThatCount(t *testing.T) {
 }
 
 func TestNothingIsReadBehindAnOpenRelay(t *testing.T) {
-	t.Parallel()
 	o := begin(exact(), charge.Record{})
 	o.in.Fed = false
 	o.slots(5, 200)
@@ -162,7 +159,6 @@ func TestNothingIsReadBehindAnOpenRelay(t *testing.T) {
 
 // TestGapsBetweenReadings: a slot is full once ten seconds are known.
 func TestGapsBetweenReadings(t *testing.T) {
-	t.Parallel()
 	tests := map[string]struct {
 		gaps []time.Duration // over and over
 		want int             // readings until there is a level, that is three slots
@@ -175,7 +171,6 @@ func TestGapsBetweenReadings(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := begin(exact(), charge.Record{})
 			got := 0
 			for n := 1; n <= 20 && got == 0; n++ {
@@ -197,7 +192,6 @@ func TestGapsBetweenReadings(t *testing.T) {
 
 // TestLevels: the median of five slots, of three and four at first.
 func TestLevels(t *testing.T) {
-	t.Parallel()
 	o := begin(exact(), charge.Record{})
 	for i, tt := range []struct{ watts, volts, level, at float64 }{
 		{150, 210, 0, 0}, {160, 230, 0, 0}, {140, 220, 150, 220}, {170, 225, 150, 220}, {130, 240, 150, 225}, // (lower of two), all five
@@ -217,7 +211,6 @@ func TestLevels(t *testing.T) {
 
 // TestSessionBeginsWithItsOwn readings, also in the midst of a slot.
 func TestSessionBeginsWithItsOwn(t *testing.T) {
-	t.Parallel()
 	o := begin(exact(), charge.Record{})
 	o.in.Session = ""
 	o.volts = 220
@@ -244,7 +237,6 @@ func TestSessionBeginsWithItsOwn(t *testing.T) {
 
 // TestOpenedInTheMidstOfASlot: what was before is not of the slots afterwards.
 func TestOpenedInTheMidstOfASlot(t *testing.T) {
-	t.Parallel()
 	o := begin(exact(), charge.Record{})
 	o.slots(10, 250)
 	o.sample(250)
@@ -278,7 +270,6 @@ func TestOpenedInTheMidstOfASlot(t *testing.T) {
 
 // TestMainsFail: every charger begins anew after it.
 func TestMainsFail(t *testing.T) {
-	t.Parallel()
 	for name, tt := range map[string]struct {
 		before, then float64 // V
 		fails        bool
@@ -293,7 +284,6 @@ func TestMainsFail(t *testing.T) {
 		"upside down is no failure":      {220, -220, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			o := begin(exact(), charge.Record{})
 			o.volts = tt.before
 			o.slots(4, 200)
@@ -321,7 +311,6 @@ func TestMainsFail(t *testing.T) {
 
 // TestLoadsAtTheirLimits, on an outlet without a session.
 func TestLoadsAtTheirLimits(t *testing.T) {
-	t.Parallel()
 	for watts, want := range map[float64]charge.Load{
 		0.49: charge.LoadNothing, 0.5: charge.LoadIdleCharger, 1.99: charge.LoadIdleCharger, 2: charge.LoadFullBattery,
 		9.99: charge.LoadFullBattery, 10: charge.LoadIdle, 19.99: charge.LoadIdle, 20: charge.LoadCharge,
