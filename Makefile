@@ -15,7 +15,7 @@ OPENCV  := pkg-config --atleast-version=4.6 opencv4 2>/dev/null
 NO_EYES := echo "OpenCV 4.6 is not installed, so shedguard-vision is left out here; deploy/setup.sh vision installs it (Debian 12)"
 LINT    := $(GO) tool -modfile=deploy/tools/go.mod golangci-lint
 TESTS   ?= ./...
-RULES   ?= ./gateway/protect ./gateway/session ./gateway/feeder
+RULES   ?= ./gateway/protect ./gateway/session ./gateway/feeder ./gateway/charge
 
 export SHEDGUARD_SHARED ?= $(abspath ../shared)
 

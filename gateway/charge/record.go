@@ -47,8 +47,8 @@ func NewState(kept Record) State {
 		}
 	}
 	s.id = r.Session
-	s.curve = curve{
-		phase: r.Phase, attached: r.Attached, paused: true, known: true,
+	s.curve = curve{ // the relay that closes makes it a pause
+		phase: r.Phase, attached: r.Attached, known: true,
 		level: r.Watts, plateau: r.Plateau, atVolts: r.Volts, volts: r.Volts, ref: r.First, atRef: r.Volts,
 		lowest: r.Lowest, lowVolts: r.Volts, stalled: r.Watts,
 		total: int(math.Round(r.Minutes / slotLen.Minutes())),

@@ -52,6 +52,12 @@ func TestKeptCharge(t *testing.T) {
 	r := good
 	r.Session = ""
 	check("no session", r, false)
+	o := begin(exact(), charge.Record{Running: &r})
+	o.in.Session = ""
+	o.slots(5, 100)
+	if o.out.Phase != charge.PhaseNone || o.out.Attached {
+		t.Errorf("no session: %+v", o.out)
+	}
 	r = charge.Running{Session: session, Phase: charge.PhaseInrush}
 	check("before the first level", r, true)
 	r = good
