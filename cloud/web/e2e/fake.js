@@ -104,6 +104,7 @@ export class Fake {
     this.late = new Map() // path → promise: its answers are put together at once and leave when it is kept
     this.sheds = new Map()
     this.live = new Map()
+    this.feeders = new Map() // by shed; a shed without one is as an older collector tells of it
     this.alarms = []
     this.notify = { on: true, people: ['值班员', 'night shift'], channels: ['wecom-duty', 'mail'] }
     this.testAnswer = 204 // to a test message; with another status, testDetail is why
@@ -156,6 +157,7 @@ export class Fake {
     this.cameras = new Map([
       ['yulan-3', [this.camera('east-door', { flame: 0.91, smoke: 0.4 }, 95_000), this.camera('west', { state: 'blind', detail: 'picture_covered' }, 7_400_000), this.camera('north', { state: 'lost' }), this.camera('row-2', { shadow: true, flame: 0.02, smoke: 0.07 })]],
     ])
+    this.feeds = true // telemetry goes on telling of the feeders
     this.pictureDelay = 300 // from the reply to the picture of a snapshot
     this.flame = this.alarm('flame_seen', 'yulan-3', 'camera/east-door', 240_000, { severity: 'major', grade: 'pre_alarm', unit: '', value: 0.91, limit: 0.5, action: 'siren', latched: false })
     this.flame.state = 'cleared'
@@ -351,6 +353,38 @@ export class Fake {
     return { ...s, open_alarms: open.length, worst }
   }
 
+  /** The gateway says anew how its siren and its suppression are. */
+  says(shed, more) {
+    Object.assign(this.sheds.get(shed), more)
+    this.publish('shed', this.shed(shed))
+  }
+
+  /** A suppression of a shed, in a phase that ends in so many ms. */
+  suppression(phase, left, more = {}) {
+    return { phase, zone: phase === 'idle' ? '' : 'bay-1', alarm_id: '', by: '', until: left === undefined ? null : this.ago(-left), ...more }
+  }
+
+  /** Telemetry brings what the feeder of a shed carries. */
+  feed(shed, more = {}, age = 500) {
+    const f = { watts: 1510.4, committed_watts: 2890, soft_watts: 5610, hard_watts: 6600, refusing: false, waiting: 0, shed: 0, ...this.feeders.get(shed), ...more, at: this.ago(age) }
+    this.feeders.set(shed, f)
+    this.publish('outlets', { shed, live: [], feeder: f })
+  }
+
+  /** Everything that calls for a person at once: the siren, a suppression about to release, a feeder that is full. */
+  calls(shed) {
+    this.feed(shed, { watts: 6010.4, committed_watts: 6290, refusing: true, waiting: 2, shed: 1 })
+    this.says(shed, { siren: true, suppression: this.suppression('armed', 290_000, { alarm_id: this.flame.alarm_id }) })
+  }
+
+  /** What a gateway says when it has looked at itself. */
+  selfTest(s) {
+    const bad = { relays: this.relaysFault, 'outlet/8/meter': 'meter: no acknowledge from address 0x66' }
+    const checks = ['guard', 'relays', 'lamp', ...s.outlets.flatMap((o) => ['meter', 'thermometer', 'relay'].map((part) => `outlet/${o.outlet}/${part}`)), 'disk', 'clock', 'suppression', 'pump/2']
+      .map((name) => (bad[name] ? { name, ok: false, detail: bad[name] } : { name, ok: true, ...({ lamp: { detail: 'lit for 3s: look whether it is' }, suppression: { detail: 'idle' }, 'pump/2': { detail: 'primed' } })[name] }))
+    return { ok: checks.every((c) => c.ok), checks }
+  }
+
   publish(event, data) {
     const change = { id: ++this.seq, event, data: JSON.stringify(data) }
     this.ring.push(change)
@@ -379,7 +413,9 @@ export class Fake {
       s.last_seen = this.ago(500)
       const values = s.outlets.filter((o) => o.quality === 'good').map((o) => this.sample(id, o.outlet, 500))
       for (const v of values) this.live.get(id).set(v.outlet, v)
-      this.publish('outlets', { shed: id, live: values })
+      const feeder = this.feeders.get(id)
+      if (feeder && this.feeds) feeder.at = this.ago(500)
+      this.publish('outlets', { shed: id, live: values, ...(feeder && this.feeds && { feeder }) })
     }
   }
 
@@ -478,7 +514,7 @@ export class Fake {
       const [events, next] = this.page(this.events.get(id) ?? [], url.searchParams, 50)
       return this.json(req, res, { events, next })
     }
-    return this.json(req, res, { ...this.shed(id), live: [...this.live.get(id).values()] })
+    return this.json(req, res, { ...this.shed(id), live: [...this.live.get(id).values()], ...(this.feeders.has(id) && { feeder: this.feeders.get(id) }) })
   }
 
   command(req, res, s, { kind, args }) {
@@ -493,6 +529,8 @@ export class Fake {
         setTimeout(() => this.snapshot(s.shed, args.camera, id), this.pictureDelay)
         return this.json(req, res, { id, ok: true, result: { evidence_id: id, camera: args.camera } })
       }
+      const whole = this.whole(s, kind, args)
+      if (whole) return this.json(req, res, { id, ...whole })
       this.outlet(s.shed, args.outlet, kind === 'stop' ? 'off' : kind === 'start' ? 'charging' : 'ready')
       this.publish('shed', this.shed(s.shed))
       if (kind === 'reset_trip') {
@@ -500,6 +538,21 @@ export class Fake {
       }
       this.json(req, res, { id, ok: true })
     }, this.commandDelay)
+  }
+
+  /** An order to the shed as a whole. */
+  whole(s, kind, args) {
+    if (kind === 'self_test') return { ok: true, result: this.selfTest(s) }
+    if (kind === 'silence_siren') {
+      this.says(s.shed, { siren: false })
+      return { ok: true }
+    }
+    if (kind !== 'veto_suppression') return undefined
+    const was = s.suppression
+    if (args.reset ? ['armed', 'releasing'].includes(was.phase) : was.phase !== 'armed') return { ok: false, error: { code: 'not_permitted', text: `${args.reset ? 'reset suppression' : 'veto'}: it is ${was.phase}` } }
+    this.says(s.shed, { suppression: args.reset ? this.suppression('idle', undefined, { by: this.user }) : { ...was, phase: 'vetoed', by: this.user, until: null } })
+    this.event(s.shed, 'suppression.changed', { phase: s.suppression.phase, zone: s.suppression.zone, alarm_id: was.alarm_id, by: this.user, senses: args.reset ? null : ['flame_seen', 'smoke_contact'] }, 0, 'shed')
+    return { ok: true, result: s.suppression }
   }
 
   /** A page as the real server cuts it: the cursor names the last entry, so that new ones shift nothing. */

@@ -658,6 +658,386 @@ describe('shed log', () => {
   })
 })
 
+describe('siren', () => {
+  const note = () => app.page.locator('[data-test=siren]')
+  for (const locale of ['zh-CN', 'en']) {
+    const en = locale === 'en'
+    test(`is said here and on the overview, and is silenced with one press (${locale})`, async () => {
+      const { page } = await open({ locale })
+      await app.login()
+      await page.locator('.tile[data-shed=yulan-3]').waitFor()
+      assert.equal(await page.locator('[data-test=tile-siren]').count(), 0)
+      fake.says('yulan-3', { siren: true })
+      await app.says(page.locator('.tile[data-shed=yulan-3] [data-test=tile-siren]'), en ? /^Siren sounds$/ : /^警笛鸣响$/)
+      await app.assertAccessible('a tile whose siren sounds')
+      await page.locator('.tile[data-shed=yulan-3]').click()
+      await app.says(note(), en ? /The siren sounds/ : /警笛正在鸣响/)
+      await page.locator('[data-event]').first().waitFor()
+      await note().getByRole('button', { name: en ? 'Silence siren' : '警笛静音' }).click()
+      await app.says(note(), en ? /^Done\s+The siren is silent\./ : /^已完成\s+警笛已静音。/)
+      assert.deepEqual(fake.log, [{ shed: 'yulan-3', kind: 'silence_siren', args: undefined }])
+      await app.says(page.locator('[data-event]').first(), en ? /Silence siren: done.*by admin/s : /警笛静音：已执行.*admin/s)
+      await note().getByRole('button').click()
+      await app.says(note(), /^$/)
+      fake.says('yulan-3', { siren: true })
+      await app.says(note(), en ? /The siren sounds/ : /警笛正在鸣响/)
+    })
+  }
+
+  test('a refusal, a missing right, no answer and an offline gateway are told apart', async () => {
+    fake.sheds.get('yulan-3').siren = true
+    fake.sheds.get('heping-2').siren = true
+    await open({ locale: 'en', allow: [/403|504|409/] })
+    await app.login('/sheds/yulan-3')
+    const button = note().getByRole('button', { name: 'Silence siren' })
+    fake.refusal = { code: 'busy', text: 'try later' }
+    await button.click()
+    await app.says(app.answer(), /The gateway refused\s+The gateway is busy with another order\. Try again.*Gateway: “try later”/s)
+    fake.refusal = undefined
+    fake.commandStatus = 403
+    await button.click()
+    await app.says(app.answer(), /not carried out\s+You are not allowed/)
+    fake.commandStatus = 504
+    await button.click()
+    await app.says(app.answer(), /Not sure what happened\s+No answer came in time\. The siren may or may not be silent/)
+    fake.commandStatus = 0
+    await app.go('/sheds/heping-2')
+    await app.says(note(), /sounded when the gateway was last heard/)
+    await button.click()
+    await app.says(app.answer(), /offline\. Nothing was sent/)
+  })
+})
+
+describe('suppression', () => {
+  const box = () => app.page.locator('[data-test=suppression]')
+  const press = (name) => box().getByRole('button', { name }).click()
+  /** Vetoes as a person does: the second press comes when its button has been read. */
+  const veto = async (first, second) => {
+    await press(first)
+    await box().getByRole('button', { name: second }).waitFor()
+    await app.page.waitForTimeout(450) // earlier ones are taken for a double tap
+    await press(second)
+  }
+  const orders = () => fake.log.filter((l) => l.kind === 'veto_suppression').map((l) => l.args)
+
+  for (const locale of ['zh-CN', 'en']) {
+    const en = locale === 'en'
+    test(`every phase in words (${locale})`, async () => {
+      const s = fake.sheds.get('yulan-3')
+      s.suppression = fake.suppression('idle')
+      const { page } = await open({ locale })
+      await app.login('/sheds/yulan-3')
+      await app.says(box(), en ? /^Fire suppression is ready$/ : /^灭火装置待命$/)
+      assert.equal(await box().getByRole('button').count(), 0)
+      const of = { alarm_id: fake.flame.alarm_id, by: '值班员' }
+      for (const [phase, words, ready] of [
+        ['vetoed', en ? /vetoed by 值班员 · zone bay-1.*does nothing, whatever burns/s : /已由 值班员 紧急停止 · 区域 bay-1.*恢复待命之前/s, true],
+        ['releasing', en ? /is releasing now · zone bay-1.*Nobody may go in.*for another \d\d s/s : /正在喷放 · 区域 bay-1.*不得进入.*还将持续 \d\d 秒/s, false],
+        ['released', en ? /has released.*spent/s : /已喷放.*已用完/s, true],
+        ['unknown', en ? /unknown.*may have released already.*until a person has looked/s : /状态未知.*可能已经喷放过.*须由人员到现场检查/s, true],
+        ['locked_out', en ? /^Fire suppression: locked out/ : /^灭火装置：locked out/, false],
+      ]) {
+        fake.says('yulan-3', { suppression: fake.suppression(phase, phase === 'releasing' ? 60_000 : undefined, of) })
+        await app.says(box(), words)
+        assert.equal(await box().getByRole('button').count(), ready ? 1 : 0, phase)
+        assert.equal(await box().getByRole('link').getAttribute('href'), `/alarms/${fake.flame.alarm_id}`)
+        await app.assertAccessible(phase)
+      }
+      await box().getByRole('link').click()
+      await page.locator('.alarm-hero').waitFor()
+    })
+
+    test(`armed: the time runs, a veto is two presses, and its answer is in words (${locale})`, async () => {
+      const s = fake.sheds.get('yulan-3')
+      s.suppression = fake.suppression('idle')
+      const { page } = await open({ locale })
+      await app.login('/sheds/yulan-3')
+      await app.says(box(), en ? /ready/ : /待命/)
+      await page.locator('[data-event]').first().waitFor()
+      fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000, { alarm_id: fake.flame.alarm_id }) })
+      await app.says(box(), en ? /about to release · zone bay-1.*until the agent is released, unless somebody vetoes/s : /即将喷放 · 区域 bay-1.*后喷放灭火剂，除非有人紧急停止/s)
+      const time = box().getByRole('timer')
+      const seconds = async () => Number(/^(\d+)\s+[s秒]$/.exec(await time.innerText())[1])
+      const was = await seconds()
+      assert.ok(was > 200 && was <= 240, `${was} s`)
+      await settles(async () => assert.ok((await seconds()) < was, 'it runs'))
+      await app.says(box().getByRole('alert'), en ? /Fire suppression is about to release · zone bay-1\. The agent is released in less than 240 s/ : /灭火装置即将喷放 · 区域 bay-1.*240 秒之内/)
+      await app.assertAccessible('armed')
+      await press(en ? 'Veto' : '紧急停止')
+      await app.says(box(), en ? /Veto only if nothing burns or somebody is inside/ : /仅在没有起火或有人在内时紧急停止/)
+      await settles(async () => assert.equal(await page.evaluate(() => document.activeElement.textContent.trim()), en ? 'Yes, veto' : '确定紧急停止', 'the focus is on what comes next'))
+      await app.assertAccessible('armed, asked once more')
+      await press(en ? 'Back' : '返回')
+      await app.says(box(), en ? /unless somebody vetoes/ : /除非有人紧急停止/)
+      assert.deepEqual(orders(), [])
+      await veto(en ? 'Veto' : '紧急停止', en ? 'Yes, veto' : '确定紧急停止')
+      await app.says(box(), en ? /^Fire suppression vetoed by admin/ : /^灭火装置已由 admin 紧急停止/)
+      assert.deepEqual(orders(), [{}])
+      await app.says(page.locator('[data-test=shed-log]'), en ? /Fire suppression vetoed · zone bay-1 · seen by: Flame seen by camera, Smoke detector alarm · by admin.*Veto suppression: done/s : /灭火装置已紧急停止 · 区域 bay-1 · 依据：摄像头发现火焰、烟感报警 · 操作人 admin.*紧急停止喷放：已执行/s)
+    })
+
+    test(`made ready again, after a confirmation that says what it means (${locale})`, async () => {
+      fake.sheds.get('yulan-3').suppression = fake.suppression('released')
+      await open({ locale })
+      await app.login('/sheds/yulan-3')
+      await press(en ? 'Make ready again' : '恢复待命')
+      await app.says(app.dialog(), en ? /only when the fire is out and the agent has been refilled.*From then on it acts again/s : /火已扑灭、灭火剂已重新充装.*恢复后灭火装置重新动作/s)
+      await app.assertAccessible('make ready')
+      await app.dialog().locator('button[type=submit]').click()
+      await app.says(app.answer(), en ? /The suppression is ready again/ : /灭火装置已恢复待命/)
+      assert.deepEqual(orders(), [{ reset: true }])
+      await app.dialog().locator('button').last().click()
+      await app.says(box(), en ? /^Fire suppression is ready$/ : /^灭火装置待命$/)
+      await app.says(app.page.locator('[data-test=shed-log]'), en ? /Make suppression ready again: done/ : /灭火装置恢复待命：已执行/)
+    })
+  }
+
+  test('a double tap vetoes nothing', async () => {
+    fake.sheds.get('yulan-3').suppression = fake.suppression('armed', 120_000)
+    const { page } = await open({ locale: 'en', viewport: phone })
+    await app.login('/sheds/yulan-3')
+    await box().getByRole('button', { name: 'Veto' }).waitFor()
+    // Both presses in one turn of the page: however slow the machine is, they are a double tap.
+    await page.evaluate(async () => {
+      document.querySelector('.countdown .btn').click()
+      await Promise.resolve()
+      for (let i = 0; i < 20 && !/Yes/.test(document.querySelector('.countdown .btn').textContent); i++) await Promise.resolve()
+      document.querySelector('.countdown .btn').click()
+    })
+    await box().getByRole('button', { name: 'Yes, veto' }).waitFor()
+    assert.deepEqual(orders(), [])
+  })
+
+  test('refused, unsure, not allowed, too late', async () => {
+    const s = fake.sheds.get('yulan-3')
+    s.suppression = fake.suppression('armed', 240_000)
+    await open({ locale: 'en', allow: [/403|504/] })
+    await app.login('/sheds/yulan-3')
+    const answered = async (words) => {
+      await veto('Veto', 'Yes, veto')
+      await app.says(app.answer(), words)
+    }
+    fake.refusal = { code: 'clock_unsynced', text: 'clock: unsynced' }
+    await answered(/The gateway refused\s+The gateway’s clock is not set, so it takes no veto from here.*clock: unsynced/s)
+    fake.refusal = undefined
+    fake.commandStatus = 504
+    await answered(/Not sure what happened\s+.*If the time still runs, veto again/s)
+    fake.commandStatus = 403
+    await answered(/You are not allowed to give this order/)
+    fake.commandStatus = 0
+    s.suppression = fake.suppression('releasing', 60_000) // and the page has not heard of it yet
+    await answered(/There is nothing to veto any more.*veto: it is releasing/s)
+    await app.says(box(), /about to release/)
+    fake.says('yulan-3', {})
+    await app.says(box(), /^Fire suppression is releasing now/)
+    assert.equal(await box().getByRole('button').count(), 0)
+  })
+
+  test('what is not known is not made up: no time without the gateway’s clock, and when it is over', async () => {
+    const s = fake.sheds.get('yulan-3')
+    s.suppression = fake.suppression('armed')
+    const { page } = await open({ locale: 'en', allow: [/ERR_|Failed to load resource/] })
+    await app.login('/sheds/yulan-3')
+    await app.says(box(), /released shortly, unless somebody vetoes\. How long that takes is not known/)
+    assert.equal(await box().getByRole('timer').count(), 0)
+    fake.says('yulan-3', { suppression: fake.suppression('armed', -1_000) })
+    await app.says(box(), /0\s+s\s+The time is up\. Waiting for the gateway’s word/)
+    await box().getByRole('button', { name: 'Veto' }).waitFor() // its clock may differ: whoever wants to try may
+    fake.dropStreams()
+    await page.locator('[data-test=lost]').waitFor()
+    await app.says(box(), /last that was heard/)
+  })
+
+  test('stays in sight on a phone, nothing moves while the time runs', async () => {
+    fake.sheds.get('yulan-3').siren = true
+    for (const locale of ['zh-CN', 'en']) {
+      const { page } = await open({ locale, viewport: narrow, colorScheme: locale === 'en' ? 'dark' : 'light' })
+      await app.login('/sheds/yulan-3')
+      await app.outlet(12).waitFor()
+      await page.locator('[data-event]').first().waitFor()
+      fake.says('yulan-3', { suppression: fake.suppression('armed', 102_000, { alarm_id: fake.flame.alarm_id }) })
+      await box().getByRole('timer').waitFor()
+      await app.assertNoSideScroll()
+      const places = () => page.evaluate(() => [...document.querySelectorAll('.countdown, .countdown .btn, .countdown-text')].map((e) => e.getBoundingClientRect()).map((r) => [r.left, r.top + scrollY, r.width, r.height].map(Math.round).join()))
+      const before = (await places()).slice(0, 3) // the note, its words, its first button
+      await app.says(box().getByRole('timer'), /^9\d\s/)
+      assert.deepEqual((await places()).slice(0, 3), before, 'as it was with one digit more')
+      await box().getByRole('button').first().click()
+      const now = (await places()).slice(0, 3)
+      assert.deepEqual(now.map((p) => p.split(',').filter((_, i) => i !== 2).join()), before.map((p) => p.split(',').filter((_, i) => i !== 2).join()), 'the second button is where the first was')
+      await app.assertNoSideScroll()
+      await app.outlet(12).scrollIntoViewIfNeeded()
+      await settles(async () => assert.ok(await box().getByRole('button').first().evaluate((b) => b.getBoundingClientRect().top >= 0 && b.getBoundingClientRect().bottom < innerHeight / 2 && b.contains(document.elementFromPoint(b.getBoundingClientRect().left + 30, b.getBoundingClientRect().top + 10)))))
+      await app.close()
+    }
+    app = undefined
+  })
+
+  test('moves nothing for those who want none of it', async () => {
+    fake.sheds.get('yulan-3').suppression = fake.suppression('armed', 240_000)
+    const { page } = await open({ locale: 'en' })
+    await page.emulateMedia({ reducedMotion: 'reduce' })
+    await app.login('/sheds/yulan-3')
+    await box().getByRole('timer').waitFor()
+    const moving = () => page.evaluate(() => getComputedStyle(document.querySelector('.countdown-title .glyph')).animationName)
+    assert.equal(await moving(), 'none')
+    await page.emulateMedia({ reducedMotion: 'no-preference' })
+    await settles(async () => assert.equal(await moving(), 'beat'))
+  })
+
+  test('the overview shows what is not simply ready', async () => {
+    fake.sheds.get('yulan-3').suppression = fake.suppression('idle')
+    const { page } = await open({ locale: 'en', viewport: narrow })
+    await app.login()
+    await page.locator('.tile[data-shed=yulan-3]').waitFor()
+    assert.equal(await page.locator('[data-test=tile-suppression]').count(), 0)
+    fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000), siren: true })
+    await app.says(page.locator('.tile[data-shed=yulan-3] [data-test=tile-suppression]'), /^Suppression: about to release$/)
+    await app.says(box(), /玉兰苑 3 号棚 · Fire suppression is about to release · zone bay-1/)
+    await app.assertNoSideScroll()
+    await app.assertAccessible('a tile with a suppression')
+    fake.says('yulan-3', { suppression: null })
+    await page.locator('[data-test=tile-suppression]').waitFor({ state: 'detached' })
+    await box().waitFor({ state: 'detached' })
+  })
+
+  test('is vetoed on the overview and on the alarm as well: nobody looks for the shed first', async () => {
+    const { page } = await open({ locale: 'en', viewport: phone })
+    await app.login()
+    await page.locator('.tile').first().waitFor()
+    fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000, { alarm_id: fake.flame.alarm_id }) })
+    await veto('Veto', 'Yes, veto')
+    await app.says(box(), /玉兰苑 3 号棚 · Fire suppression vetoed by admin/)
+    await box().getByRole('link').click()
+    await app.says(box(), /^Fire suppression vetoed by admin/)
+    assert.equal(await box().getByRole('link').count(), 0, 'the alarm is here')
+    fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000, { alarm_id: fake.flame.alarm_id }) })
+    await app.says(box(), /about to release/)
+    await app.assertAccessible('an alarm whose suppression is armed')
+    await veto('Veto', 'Yes, veto')
+    await app.says(box(), /^Fire suppression vetoed by admin/)
+    assert.deepEqual(orders(), [{}, {}])
+    await app.go(`/alarms/${overcurrent().alarm_id}`)
+    await page.locator('.history li').first().waitFor()
+    assert.equal(await box().count(), 0, 'it is about another alarm')
+    fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000, { alarm_id: fake.flame.alarm_id }) })
+    await box().getByRole('link', { name: 'To the alarm' }).waitFor()
+  })
+})
+
+describe('feeder', () => {
+  const box = () => app.page.locator('[data-test=feeder]')
+  const meter = () => box().getByRole('meter')
+
+  for (const locale of ['zh-CN', 'en']) {
+    const en = locale === 'en'
+    test(`load, limits and what follows from them, as it changes (${locale})`, async () => {
+      fake.feed('yulan-3')
+      const { page } = await open({ locale })
+      await app.login('/sheds/yulan-3')
+      await app.says(box(), en ? /1,510 W\s+of 6,600 W/ : /1,510 W\s+\/ 6,600 W/)
+      const of = (name) => meter().getAttribute(name)
+      await settles(async () => assert.deepEqual([await of('aria-valuenow'), await of('aria-valuemin'), await of('aria-valuemax'), await of('aria-valuetext')], ['1510', '0', '7260', en ? '1,510 W of 6,600 W' : '1,510 W，限值 6,600 W']))
+      const at = (part) => box().locator(part).evaluate((i) => [i.style.left, i.style.width])
+      assert.deepEqual([await at('.feeder-now'), await at('.feeder-kept'), await at('.mark-soft'), await at('.mark-hard')], [['', '20.8%'], ['20.8%', '19%'], ['77.27%', ''], ['90.91%', '']])
+      await app.assertAccessible('feeder')
+      fake.feed('yulan-3', { watts: 5700, committed_watts: 6480, refusing: true, waiting: 2 })
+      await app.says(box(), en ? /5,700 W.*6,480 W.*Nothing new begins: 2 outlets wait/s : /5,700 W.*6,480 W.*暂不启动新的充电：2 个插座在等待/s)
+      await app.assertAccessible('feeder, full')
+      fake.feed('yulan-3', { watts: 8000, committed_watts: 8000, waiting: 1, shed: 1 })
+      await app.says(box(), en ? /Above the hard limit\s+Nothing new begins: 1 outlet waits\s+1 outlet was switched off/ : /超过硬限值\s+暂不启动新的充电：1 个插座在等待\s+1 个插座已被断开/)
+      await settles(async () => assert.match(await of('aria-valuetext'), en ? /^8,000 W of 6,600 W; Above the hard limit; / : /^8,000 W，限值 6,600 W; 超过硬限值; /))
+      assert.deepEqual([await of('aria-valuenow'), await of('aria-valuemax')], ['8000', '8000'])
+      await app.assertAccessible('feeder, above its limit')
+      await page.setViewportSize(narrow)
+      await app.assertNoSideScroll()
+      fake.feed('yulan-3', { watts: 900, committed_watts: 900, refusing: false, waiting: 0, shed: 0 })
+      await settles(async () => assert.equal(await box().locator('.feeder-said li').count(), 0))
+    })
+  }
+
+  test('old values are marked, and so is everything without a connection', async () => {
+    fake.feeds = false
+    fake.feed('yulan-3', {}, 120_000)
+    const { page } = await open({ locale: 'en', allow: [/ERR_|Failed to load resource/] })
+    await app.login('/sheds/yulan-3')
+    await app.says(box(), /Stale: from \d\d:\d\d:\d\d/)
+    await app.assertAccessible('feeder, stale')
+    fake.feed('yulan-3')
+    await box().locator('.feeder:not(.stale)').waitFor()
+    assert.doesNotMatch(await box().innerText(), /Stale/)
+    fake.dropStreams()
+    await page.locator('[data-test=lost]').waitFor()
+    await app.says(box(), /Stale: from/)
+  })
+})
+
+describe('self-test', () => {
+  for (const locale of ['zh-CN', 'en']) {
+    const en = locale === 'en'
+    test(`says what it does before, and each check after (${locale})`, async () => {
+      const { page } = await open({ locale, viewport: narrow, colorScheme: en ? 'light' : 'dark' })
+      await app.login('/sheds/yulan-3')
+      await page.locator('[data-event]').first().waitFor()
+      await page.getByRole('button', { name: en ? 'Run self-test' : '开始自检' }).click()
+      await app.says(app.dialog(), en ? /lamp at the shed is lit for 3 s.*No outlet is switched, the siren does not sound/s : /警灯（如已接线）点亮 3 秒.*不通断任何插座，不鸣响警笛/s)
+      await app.assertAccessible('self-test')
+      assert.deepEqual(fake.log, [])
+      await app.dialog().locator('button[type=submit]').click()
+      await app.says(app.answer(), en ? /1 of 43 checks is not OK/ : /43 项检查中有 1 项异常/)
+      assert.deepEqual(fake.log, [{ shed: 'yulan-3', kind: 'self_test', args: undefined }])
+      const checks = page.locator('[data-check]')
+      await settles(async () => assert.equal(await checks.count(), 43))
+      await app.says(checks.first(), en ? /^Outlet 8: meter\s+meter: no acknowledge from address 0x66\s+Not OK$/ : /^8 号插座：电表\s+meter: no acknowledge from address 0x66\s+异常$/)
+      await app.says(page.locator('[data-check=lamp]'), en ? /^Lamp\s+lit for 3 s: look whether it is\s+OK$/ : /^警灯\s+点亮 3 秒：请查看是否点亮\s+正常$/)
+      await app.says(page.locator('[data-check=suppression]'), en ? /^Fire suppression\s+ready\s+OK$/ : /^灭火装置\s+待命\s+正常$/)
+      await app.says(page.locator('[data-check="pump/2"]'), en ? /^pump\/2\s+primed\s+OK$/ : /^pump\/2\s+primed\s+正常$/)
+      await app.assertAccessible('the result of a self-test')
+      await app.assertNoSideScroll()
+      await app.dialog().locator('button').last().click()
+      await app.says(page.locator('[data-event]').first(), en ? /Self-test: done/ : /自检：已执行/)
+    })
+  }
+
+  test('all is well; refused; an answer that cannot be read', async () => {
+    fake.selfTest = () => ({ ok: true, checks: [{ name: 'relays', ok: true }] })
+    const { page } = await open({ locale: 'en', allow: [/504/] })
+    await app.login('/sheds/yulan-3')
+    const test = async (words) => {
+      await page.getByRole('button', { name: 'Run self-test' }).click()
+      await app.dialog().locator('button[type=submit]').click()
+      await app.says(app.answer(), words)
+      await app.dialog().locator('button').last().click()
+      await app.dialog().waitFor({ state: 'detached' })
+    }
+    await test(/1 check, OK/)
+    fake.selfTest = () => 'fine'
+    await test(/Not sure what happened\s+.*cannot be read/s)
+    fake.refusal = { code: 'unknown_kind', text: '"self_test"' }
+    await test(/The gateway refused\s+This gateway does not know this order/)
+    fake.refusal = undefined
+    fake.commandStatus = 504
+    await test(/Not sure what happened\s+No answer came in time\. The self-test may be running/)
+  })
+})
+
+describe('an older collector', () => {
+  test('tells nothing of siren, suppression and feeder: nothing is shown and nothing breaks', async () => {
+    const { page } = await open({ locale: 'en' })
+    await app.login('/sheds/yulan-3')
+    await app.outlet(12).waitFor()
+    await page.locator('[data-event]').first().waitFor()
+    fake.tick()
+    fake.says('yulan-3', {})
+    await app.outlet(4).locator('.age:not(.stale-word)').getByText(/ago$/).waitFor()
+    for (const part of ['suppression', 'feeder']) assert.equal(await page.locator(`[data-test=${part}]`).count(), 0, part)
+    assert.equal(await page.locator('[data-test=siren]').innerText(), '')
+    await app.go('/')
+    await page.locator('.tile').first().waitFor()
+    assert.equal(await page.locator('.tile-calls').count(), 0)
+  })
+})
+
 describe('few sheds', () => {
   test('one shed is shown large: the power of each outlet, its log, its id once', async () => {
     const only = fake.sheds.get('yulan-3')
@@ -777,6 +1157,7 @@ describe('looks', () => {
   const views = {
     overview: ['/', '.tile'],
     shed: ['/sheds/yulan-3', '[data-outlet="12"]'],
+    calls: ['/sheds/huilong-a', '.countdown'],
     alarms: ['/alarms?state=all', '.alarm'],
     alarm: () => [`/alarms/${overcurrent().alarm_id}`, '.history li'],
     notifications: ['/notifications', '[data-test=delivery]'],
@@ -792,6 +1173,7 @@ describe('looks', () => {
   for (const [locale, colorScheme, viewport] of variants) {
     test(`${viewport.width} px, ${locale}, ${colorScheme}: fits, is accessible, is in its language`, async () => {
       await mkdir(shots, { recursive: true })
+      fake.calls('huilong-a')
       const { page } = await open({ locale, colorScheme, viewport })
       await app.go('/')
       await page.locator('input[name=username]').waitFor()

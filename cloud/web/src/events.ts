@@ -5,6 +5,7 @@ import { duration, energy, instant, quantity } from './format'
 import type { GlyphName } from './glyphs'
 import { i18n, subjectText, word } from './i18n'
 import { prefs } from './prefs'
+import { knownPhase, phaseGlyph } from './suppression'
 
 export interface Line {
   glyph: GlyphName
@@ -66,6 +67,26 @@ function session(what: string, d: Data, n: number): Line {
   }
 }
 
+function suppression(d: Data): Line {
+  const phase = str(d.phase)
+  const known = knownPhase(phase)
+  const senses = Array.isArray(d.senses) ? d.senses.filter((s): s is string => typeof s === 'string') : []
+  const zone = str(d.zone)
+  return {
+    glyph: known ? phaseGlyph[phase] : 'question',
+    tone: phase === 'idle' ? 'good' : phase === 'vetoed' || !known ? 'warn' : 'bad',
+    text: known ? t(`events.suppression.${phase}`) : t('events.suppressionOther', { phase: phase.replaceAll('_', ' ') }),
+    more: join(zone && t('suppression.zone', { zone }), senses.length > 0 && t('events.seenBy', { senses: senses.map((s) => word('cause', s)).join(prefs.locale === 'en' ? ', ' : '、') }), str(d.by) && t('events.by', { by: str(d.by) })),
+  }
+}
+
+/** A veto and its end are one kind; the gateway's own record does not say which it was. */
+function deed(kind: string, args: Data | undefined): string {
+  if (kind !== 'veto_suppression') return kind
+  if (!args) return 'either_suppression'
+  return args.reset === true ? 'ready_suppression' : kind
+}
+
 /** Without an answer it is not known whether the gateway did it. */
 function command(kind: string, n: number, by: string, answer: { ok: boolean; code?: string } | undefined): Line {
   const what = n > 0 ? t('events.commandAt', { kind: named('commands', kind), n }) : named('commands', kind)
@@ -101,11 +122,14 @@ export function eventLine(e: ShedEvent): Line {
       if (what === 'begun' || what === 'phase' || what === 'ended') return session(what, d, n)
       break
     case 'command':
-      if (what === 'done') return command(str(d.kind), 0, str(d.by), { ok: d.ok === true, code: str(d.code) })
-      if (what === '') return command(e.kind ?? '', n, e.by ?? '', e.reply ?? undefined)
+      if (what === 'done') return command(deed(str(d.kind), undefined), 0, str(d.by), { ok: d.ok === true, code: str(d.code) })
+      if (what === '') return command(deed(e.kind ?? '', d), n, e.by ?? '', e.reply ?? undefined)
       break
     case 'config':
       if (what === 'applied' || what === 'refused') return config(what, d)
+      break
+    case 'suppression':
+      if (what === 'changed') return suppression(d)
       break
     case 'worker':
       if (what === 'restarted') return { glyph: 'diamond', tone: 'warn', text: t('events.worker'), more: subjectText(e.subject ?? '') }

@@ -23,6 +23,19 @@ describe('Client', () => {
     expect(init!.credentials).toBe('same-origin')
   })
 
+  it.each([
+    ['silence_siren', undefined, { kind: 'silence_siren' }],
+    ['veto_suppression', {}, { kind: 'veto_suppression', args: {} }],
+    ['veto_suppression', { reset: true }, { kind: 'veto_suppression', args: { reset: true } }],
+    ['self_test', undefined, { kind: 'self_test' }],
+  ] as const)('orders a whole shed: %s %o', async (kind, args, body) => {
+    const fetch = vi.fn(answering(200, '{"id":"1","ok":true}'))
+    await new Client(fetch).shedCommand('a/b', kind, args)
+    const [path, init] = fetch.mock.calls[0]!
+    expect(path).toBe('/api/v1/sheds/a%2Fb/commands')
+    expect(JSON.parse(String(init!.body))).toEqual(body)
+  })
+
   it('gives nothing for 204 and lists for null', async () => {
     await expect(new Client(answering(204, '')).login('a', 'b')).resolves.toBeUndefined()
     await expect(new Client(answering(200, '{"sheds":null}')).sheds()).resolves.toEqual([])

@@ -13,6 +13,7 @@ import type {
   Reply,
   SeriesAnswer,
   Shed,
+  ShedCommandKind,
   StartLimits,
 } from './types'
 
@@ -130,6 +131,12 @@ export class Client {
   }
 
   command(shed: string, kind: CommandKind, args: { outlet: number } & StartLimits): Promise<Reply> {
+    const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
+    return this.send<Reply>('POST', path, { body: { kind, args }, timeout: commandTimeout })
+  }
+
+  /** An order to the shed as a whole. */
+  shedCommand(shed: string, kind: ShedCommandKind, args?: { reset?: true }): Promise<Reply> {
     const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
     return this.send<Reply>('POST', path, { body: { kind, args }, timeout: commandTimeout })
   }

@@ -35,6 +35,38 @@ export interface Live {
   at?: string | null
 }
 
+/** What a phase of a newer gateway is called is not known here: it comes as any other word. */
+export const suppressionPhases = ['idle', 'armed', 'vetoed', 'releasing', 'released', 'unknown'] as const
+export type SuppressionPhase = (typeof suppressionPhases)[number]
+
+/** How far the output of a suppression agent is. */
+export interface Suppression {
+  phase: SuppressionPhase
+  zone?: string
+  alarm_id?: string
+  /** Who vetoed it or made it ready. */
+  by?: string
+  /** The end of the veto window (armed) or of the release (releasing), by the gateway's clock. */
+  until?: string | null
+}
+
+/** The supply that all outlets share. */
+export interface Feeder {
+  watts: number
+  /** With what is kept for sessions that are not fed at the moment. */
+  committed_watts: number
+  /** From here on nothing new begins. */
+  soft_watts: number
+  /** Above, the youngest session is switched off. */
+  hard_watts: number
+  refusing: boolean
+  /** Outlets that wait for room. */
+  waiting: number
+  /** Outlets that were switched off. */
+  shed: number
+  at: string
+}
+
 export interface Shed {
   shed: string
   name: string
@@ -49,6 +81,12 @@ export interface Shed {
   open_alarms: number
   worst: Severity | ''
   live?: Live[] | null
+  // The following are absent where the collector is older than this page.
+  siren?: boolean
+  /** Null where none is enabled. */
+  suppression?: Suppression | null
+  /** Only of one shed; null when nothing was heard of its feeder lately. */
+  feeder?: Feeder | null
 }
 
 export interface Text {
@@ -233,6 +271,16 @@ export interface Camera {
 }
 
 export type CommandKind = 'start' | 'stop' | 'reset_trip'
+
+/** Orders to a shed as a whole. */
+export type ShedCommandKind = 'silence_siren' | 'veto_suppression' | 'self_test'
+
+export interface SelfTestCheck {
+  /** "relays", "outlet/3/meter". */
+  name: string
+  ok: boolean
+  detail?: string
+}
 
 export interface StartLimits {
   max_minutes?: number

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { Alarm, AlarmPage, Live, Shed } from '../api/types'
+import type { Alarm, AlarmPage, Feeder, Live, Shed } from '../api/types'
 import { announceWithin, byUrgency, createStore, staleAfter } from './store'
 
 const start = Date.UTC(2026, 10, 23, 8)
@@ -247,11 +247,43 @@ describe('store', () => {
     expect(told).toHaveLength(3)
   })
 
+  it('counts the seconds of a suppression from the moment it is told of', () => {
+    const s = createStore(api)
+    vi.setSystemTime(start + 900)
+    s.putShed(shed('s1', { suppression: { phase: 'vetoed', until: null } }))
+    expect(s.state.now).toBe(start)
+    s.handlers.message(frame('shed', shed('s1', { suppression: { phase: 'armed', until: '2026-11-23T08:00:15Z' } })))
+    expect(s.state.now).toBe(start + 900)
+  })
+
+  it('keeps the newest word of a feeder, whatever brings it', () => {
+    const s = createStore(api)
+    const at = (ms: number, watts: number): Feeder => ({ watts, committed_watts: watts, soft_watts: 5610, hard_watts: 6600, refusing: false, waiting: 0, shed: 0, at: new Date(ms).toISOString() })
+    const told = () => s.state.feeders.get('s1')?.watts
+    s.putShed(shed('s1'))
+    expect(told()).toBeUndefined()
+    s.putShed(shed('s1', { feeder: at(start, 100) }))
+    s.handlers.message(frame('outlets', { shed: 's1', live: null, feeder: at(start + 10_000, 200) }))
+    expect(told()).toBe(200)
+    s.handlers.message(frame('outlets', { shed: 's1', live: [], feeder: at(start + 5_000, 150) }))
+    s.putShed(shed('s1', { feeder: at(start, 100) }))
+    s.putShed(shed('s1', { siren: true })) // news of the shed say nothing of its feeder
+    s.handlers.message(frame('outlets', { shed: 's1', live: [] }))
+    s.handlers.message(frame('outlets', { shed: 's1', live: [], feeder: null }))
+    s.putShed(shed('s1', { feeder: null })) // an answer that is older than what the stream brought
+    expect(told()).toBe(200)
+    s.state.now = start + 10_000 + staleAfter + 1
+    s.putShed(shed('s1', { feeder: null }))
+    expect(told()).toBeUndefined()
+    expect(s.state.sheds.get('s1')?.siren).toBeUndefined()
+  })
+
   it('forgets everything with the session', async () => {
     const s = createStore(api)
     await s.load()
+    s.putFeeder('s1', { watts: 1, committed_watts: 1, soft_watts: 2, hard_watts: 3, refusing: false, waiting: 0, shed: 0, at: new Date(start).toISOString() })
     s.clear()
-    expect(s.state.open.size + s.state.sheds.size).toBe(0)
+    expect(s.state.open.size + s.state.sheds.size + s.state.feeders.size).toBe(0)
     expect(s.state.loaded).toBe(false)
   })
 })

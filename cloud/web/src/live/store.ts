@@ -3,7 +3,7 @@
 
 import { computed, reactive } from 'vue'
 import type { Client } from '../api/client'
-import { type Alarm, type AlarmPicture, type Live, type Shed, type Snapshot, severities } from '../api/types'
+import { type Alarm, type AlarmPicture, type Feeder, type Live, type Shed, type Snapshot, severities } from '../api/types'
 import { zoneFire } from '../fold'
 import { instant } from '../format'
 import type { Message } from './sse'
@@ -22,6 +22,8 @@ export interface State {
   error: unknown
   sheds: Map<string, Shed>
   live: Map<string, Map<number, Live>>
+  /** The newest that was heard of each shed's feeder. */
+  feeders: Map<string, Feeder>
   open: Map<string, Alarm>
   /** More alarms are open than are kept here. */
   openTruncated: boolean
@@ -55,6 +57,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     error: undefined,
     sheds: new Map(),
     live: new Map(),
+    feeders: new Map(),
     open: new Map(),
     openTruncated: false,
     link: 'connecting',
@@ -147,6 +150,19 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     }
   }
 
+  /**
+   * The newer word counts. Null says that nothing was heard of the feeder lately: that is
+   * true of an old value only, one that has just come is newer than the answer.
+   */
+  function putFeeder(shed: string, f: Feeder | null): void {
+    const have = state.feeders.get(shed)
+    if (!f) {
+      if (have && isStale(have.at)) state.feeders.delete(shed)
+    } else if (!have || (instant(have.at) ?? 0) <= (instant(f.at) ?? 0)) {
+      state.feeders.set(shed, f)
+    }
+  }
+
   function announce(a: Alarm): void {
     if (a.state !== 'open' || a.acknowledged) return
     if (a.severity !== 'critical' && a.severity !== 'major') return
@@ -195,7 +211,9 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     said.set(s.shed, words)
     if (before !== undefined && before !== words) statedAt.set(s.shed, api.now())
     state.sheds.set(s.shed, s)
+    if (s.suppression?.until) state.now = api.now() // its seconds are counted from now, not from the last tick
     if (s.live) putLive(s.shed, s.live)
+    if (s.feeder !== undefined) putFeeder(s.shed, s.feeder)
     for (const v of state.live.get(s.shed)?.values() ?? []) putState(s.shed, v)
   }
 
@@ -230,8 +248,9 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       if (m.event === 'alarm') putAlarm(data as Alarm)
       else if (m.event === 'shed') putShed(data as Shed)
       else if (m.event === 'outlets') {
-        const o = data as { shed: string; live: Live[] | null }
+        const o = data as { shed: string; live: Live[] | null; feeder?: Feeder | null }
         putLive(o.shed, o.live ?? [])
+        if (o.feeder) putFeeder(o.shed, o.feeder)
       } else if (m.event === 'picture') {
         const p = data as AlarmPicture
         const a = state.open.get(p.alarm_id)
@@ -258,6 +277,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     putAlarm,
     putShed,
     putLive,
+    putFeeder,
     isStale,
     handlers,
     onAlarm(f: AlarmListener): () => void {
@@ -291,6 +311,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
         error: undefined,
         sheds: new Map(),
         live: new Map(),
+        feeders: new Map(),
         open: new Map(),
         openTruncated: false,
         link: 'connecting',
