@@ -102,6 +102,7 @@ export class Fake {
     this.refuseStreams = false
     this.commandDelay = 300
     this.late = new Map() // path → promise: its answers are put together at once and leave when it is kept
+    this.held = [] // paths whose answers are put together and have not left
     this.sheds = new Map()
     this.live = new Map()
     this.feeders = new Map() // by shed; a shed without one is as an older collector tells of it
@@ -445,7 +446,9 @@ export class Fake {
 
   async json(req, res, value, status = 200) {
     const body = gzipSync(JSON.stringify(value), { level: 1 })
-    await this.late.get(req.url.split('?')[0])
+    const path = req.url.split('?')[0]
+    if (this.late.has(path)) this.held.push(path)
+    await this.late.get(path)
     res.writeHead(status, { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip', 'Cache-Control': 'no-store' })
     res.end(body)
   }

@@ -739,7 +739,7 @@ describe('suppression', () => {
       ]) {
         fake.says('yulan-3', { suppression: fake.suppression(phase, phase === 'releasing' ? 60_000 : undefined, of) })
         await app.says(box(), words)
-        assert.equal(await box().getByRole('button').count(), ready ? 1 : 0, phase)
+        await settles(async () => assert.equal(await box().getByRole('button').count(), ready ? 1 : 0, phase))
         assert.equal(await box().getByRole('link').getAttribute('href'), `/alarms/${fake.flame.alarm_id}`)
         await app.assertAccessible(phase)
       }
@@ -791,6 +791,27 @@ describe('suppression', () => {
       await app.says(app.page.locator('[data-test=shed-log]'), en ? /Make suppression ready again: done/ : /灭火装置恢复待命：已执行/)
     })
   }
+
+  test('what is told while the page still reads is not overwritten by the older answer', async () => {
+    fake.sheds.get('yulan-3').suppression = fake.suppression('idle')
+    fake.feeds = false
+    fake.feed('yulan-3')
+    const { page } = await open({ locale: 'en' })
+    await app.login()
+    await page.locator('.tile[data-shed=yulan-3]').waitFor()
+    await settles(async () => assert.ok(fake.streams.size === 1 && fake.asked.filter((u) => u.pathname === '/api/v1/sheds').length === 2, 'read once more when the stream opened'))
+    let answers
+    fake.late.set('/api/v1/sheds/yulan-3', new Promise((done) => (answers = done)))
+    await page.locator('.tile[data-shed=yulan-3]').click()
+    await app.says(box(), /^Fire suppression is ready$/)
+    await settles(async () => assert.ok(fake.held.includes('/api/v1/sheds/yulan-3'), 'it is put together'))
+    fake.says('yulan-3', { suppression: fake.suppression('armed', 240_000) })
+    await app.says(box(), /about to release/)
+    assert.equal(await page.locator('[data-test=feeder]').count(), 0)
+    answers()
+    await page.locator('[data-test=feeder]').waitFor() // the answer is here
+    assert.match(await box().innerText(), /about to release/)
+  })
 
   test('a double tap vetoes nothing', async () => {
     fake.sheds.get('yulan-3').suppression = fake.suppression('armed', 120_000)

@@ -247,6 +247,32 @@ describe('store', () => {
     expect(told).toHaveLength(3)
   })
 
+  it('does not take an older answer for news: what was told while it was under way stands', async () => {
+    const s = createStore(api)
+    const phase = () => s.state.sheds.get('s1')?.suppression?.phase
+    const idle = shed('s1', { suppression: { phase: 'idle' }, open_alarms: 1 })
+    const armed = frame('shed', shed('s1', { suppression: { phase: 'armed' }, open_alarms: 1 }))
+    sheds = [idle, shed('s2')]
+    const loading = s.load()
+    s.handlers.message(armed)
+    await loading
+    expect([phase(), s.state.sheds.has('s2')]).toEqual(['armed', true])
+    // The count of open alarms in the answer may be newer: it is asked for once more.
+    sheds = [shed('s1', { suppression: { phase: 'vetoed' }, open_alarms: 4 })]
+    await vi.advanceTimersByTimeAsync(500)
+    expect([phase(), s.openCount.value]).toEqual(['vetoed', 4])
+    expect(api.sheds).toHaveBeenCalledTimes(2)
+
+    const asking = s.takeShed(Promise.resolve({ ...idle, live: [{ outlet: 1, watts: 5, at: new Date().toISOString() }] }))
+    s.handlers.message(armed)
+    await asking
+    expect([phase(), s.state.live.get('s1')?.get(1)?.watts]).toEqual(['armed', 5])
+    await s.takeShed(Promise.resolve(idle))
+    expect(phase()).toBe('idle')
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(api.sheds).toHaveBeenCalledTimes(2)
+  })
+
   it('counts the seconds of a suppression from the moment it is told of', () => {
     const s = createStore(api)
     vi.setSystemTime(start + 900)

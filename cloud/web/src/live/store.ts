@@ -85,6 +85,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
   /** Reads everything afresh. Changes that arrive meanwhile are newer and win. */
   async function load(): Promise<void> {
     const mine = ++asked
+    const asOf = told
     const touched = new Set<string>()
     const watch = (a: Alarm) => void touched.add(a.alarm_id)
     alarmListeners.add(watch)
@@ -93,7 +94,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       if (mine < applied) return // a later question was answered first
       applied = mine
       for (const id of [...state.sheds.keys()]) if (!list.some((s) => s.shed === id)) state.sheds.delete(id)
-      for (const s of list) putShed(s)
+      putSheds(list, asOf)
       const fresh = new Map<string, Alarm>()
       for (const a of page.alarms ?? []) if (!touched.has(a.alarm_id)) fresh.set(a.alarm_id, a)
       for (const id of touched) {
@@ -191,8 +192,9 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     if (recount !== undefined) return
     recount = setTimeout(async () => {
       recount = undefined
+      const asOf = told
       try {
-        for (const s of await api.sheds()) putShed(s)
+        putSheds(await api.sheds(), asOf)
       } catch {
         recountLater()
       }
@@ -204,6 +206,32 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
   }
 
   const said = new Map<string, string>()
+  /** How many news of sheds the stream has brought, and which of them was each shed's last. */
+  let told = 0
+  const lastTold = new Map<string, number>()
+
+  /** Takes an answer that was asked for when so many news had come; reports whether none came since. */
+  function putAnswer(s: Shed, asOf: number): boolean {
+    if ((lastTold.get(s.shed) ?? 0) <= asOf) {
+      putShed(s)
+      return true
+    }
+    // What was told meanwhile is newer: a suppression that was armed is not idle again.
+    if (s.live) putLive(s.shed, s.live)
+    if (s.feeder) putFeeder(s.shed, s.feeder)
+    return false
+  }
+
+  /** The counts of open alarms in what was left out may be the newer ones: they are asked for once more. */
+  function putSheds(list: Shed[], asOf: number): void {
+    if (list.filter((s) => !putAnswer(s, asOf)).length) recountSoon()
+  }
+
+  /** Takes a shed that is being asked for at this moment. */
+  async function takeShed(asking: Promise<Shed>): Promise<void> {
+    const asOf = told
+    putAnswer(await asking, asOf)
+  }
 
   function putShed(s: Shed): void {
     const words = JSON.stringify(s.outlets ?? [])
@@ -246,7 +274,10 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
         return // One unreadable message must not end the stream; the next load puts it right.
       }
       if (m.event === 'alarm') putAlarm(data as Alarm)
-      else if (m.event === 'shed') putShed(data as Shed)
+      else if (m.event === 'shed') {
+        lastTold.set((data as Shed).shed, ++told)
+        putShed(data as Shed)
+      }
       else if (m.event === 'outlets') {
         const o = data as { shed: string; live: Live[] | null; feeder?: Feeder | null }
         putLive(o.shed, o.live ?? [])
@@ -276,6 +307,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     load,
     putAlarm,
     putShed,
+    takeShed,
     putLive,
     putFeeder,
     isStale,
