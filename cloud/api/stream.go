@@ -27,7 +27,7 @@ func (s *Server) streamRoute(api huma.API) {
 	op := operation(http.MethodGet, "/stream", streamID,
 		"Changes as server-sent events: alarm, shed, outlets, reply, picture, snapshot; reset when changes were missed", http.StatusServiceUnavailable)
 	op.Responses = map[string]*huma.Response{"200": {
-		Description: "Events with ids. The stream ends after 15 minutes; ask again with Last-Event-ID.",
+		Description: "Events with ids. outlets is {shed, live, feeder}: the newest values of what was heard since the one before, feeder absent when it was not; shed is the shed as in a list; alarm, reply, picture and snapshot are what came. The stream ends after 15 minutes; ask again with Last-Event-ID.",
 		Content:     map[string]*huma.MediaType{"text/event-stream": {}},
 	}}
 	handle(s, api, op, s.stream)

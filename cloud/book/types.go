@@ -61,9 +61,10 @@ type Shed struct {
 	Outlets    []shedguard.OutletSummary `json:"outlets"`
 	OpenAlarms int                       `json:"open_alarms"`
 	Worst      string                    `json:"worst" doc:"severity of the worst open alarm; empty when none is open"`
-	Siren      bool                      `json:"siren" doc:"it sounds, as its gateway last said"`
-	// Suppression is as the gateway last said.
-	Suppression *Suppression `json:"suppression" doc:"the output of a suppression agent, as its gateway last said; null where none is enabled"`
+
+	// Both are what its gateway last said: a word from its end changes neither.
+	Siren       bool         `json:"siren" doc:"a signal is given in which the siren has a part, as the gateway last said"`
+	Suppression *Suppression `json:"suppression" doc:"the output of a suppression agent, as the gateway last said; null where none is enabled"`
 }
 
 // Suppression is the output of a suppression agent at a shed.

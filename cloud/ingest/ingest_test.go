@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,6 +97,43 @@ func TestGarbageOnEveryTopicStopsNothing(t *testing.T) {
 	}
 	if len(b.events) != 1 {
 		t.Errorf("%d events stored, want 1", len(b.events))
+	}
+}
+
+// A status with a suppression that cannot be is refused and kept, with all that is
+// wrong; the next one counts. What an older gateway leaves out is nothing wrong.
+func TestStatusWithSirenAndSuppression(t *testing.T) {
+	server := mosquittotest.Start(t)
+	b, w := newBook(), newWatch()
+	c, _ := collect(t, ingest.Options{Broker: "tcp://" + server.Addr(), Book: b, Series: newStore(false), Watch: w})
+	eventually(t, "collector connects", c.Connected)
+	g := connect(t, server.Addr(), "shed-1")
+	said := shedguard.Status{
+		State: shedguard.GatewayOnline, Since: time.Now(), BootID: ulid.Make().String(), Conn: 1, Clock: shedguard.ClockSynced, Siren: true,
+		Suppression: &shedguard.Suppression{Phase: "loaded", Zone: "bay-1", AlarmID: "7"},
+	}
+	bad := encode(t, said)
+	g.say(shedguard.ClassStatus, bad)
+	said.Suppression = &shedguard.Suppression{Phase: shedguard.SuppressionArmed, Zone: "bay-1", Until: time.Now().UTC().Truncate(time.Millisecond)}
+	g.say(shedguard.ClassStatus, encode(t, said))
+	g.say(shedguard.ClassStatus, status(t, shedguard.GatewayOnline)) // of an older gateway
+	eventually(t, "two of three are kept", func() bool { _, n, _, letters := b.count(); return n == 2 && letters == 1 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if got := b.statuses[0]; !got.Siren || got.Suppression == nil || *got.Suppression != *said.Suppression {
+		t.Errorf("kept %+v, want %+v", got, said)
+	}
+	if got := b.statuses[1]; got.Siren || got.Suppression != nil {
+		t.Errorf("kept %+v of an older gateway", got)
+	}
+	d := b.letters[0]
+	for _, want := range []string{`suppression.phase: "loaded": want one of ["idle" "armed"`, `suppression.alarm_id: "7": want a ULID`} {
+		if !strings.Contains(d.Reason, want) {
+			t.Errorf("dead letter %q, want %q", d.Reason, want)
+		}
+	}
+	if !bytes.Equal(d.Payload, bad) || d.Shed != "shed-1" {
+		t.Errorf("dead letter of %s: %s", d.Shed, d.Payload)
 	}
 }
 

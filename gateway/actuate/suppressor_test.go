@@ -219,6 +219,90 @@ func TestSuppressorTriesAgain(t *testing.T) {
 	})
 }
 
+// TestSuppressorStateEnds: the end of a window is one instant for as long as the
+// window runs, and a window goes on where it was after a restart.
+func TestSuppressorStateEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bottle{}
+		s, end := b.run(t)
+		is := func(phase shedguard.SuppressionPhase, ends time.Time) {
+			t.Helper()
+			got := s.State()
+			left := time.Duration(0)
+			if !ends.IsZero() {
+				left = time.Until(ends)
+			}
+			if got.Phase != phase || !got.Ends.Equal(ends) || got.Left(time.Now()) != left {
+				t.Errorf("%s until %v, %v left: want %s until %v", got.Phase, got.Ends, got.Left(time.Now()), phase, ends)
+			}
+		}
+		synctest.Wait()
+		is(shedguard.SuppressionIdle, time.Time{})
+		time.Sleep(33 * time.Millisecond) // beside its ticks
+		if err := s.Arm(t.Context(), fire(two...)); err != nil {
+			t.Fatal(err)
+		}
+		ends := time.Now().Add(15 * time.Second)
+		for range 99 {
+			is(shedguard.SuppressionArmed, ends)
+			time.Sleep(101 * time.Millisecond) // 9.999 s in all
+		}
+		end()
+		left := 15*time.Second - b.look().disk.Elapsed
+		time.Sleep(time.Hour)
+		s, end = b.run(t)
+		synctest.Wait()
+		ends = time.Now().Add(left)
+		is(shedguard.SuppressionArmed, ends)
+		time.Sleep(left - time.Millisecond)
+		is(shedguard.SuppressionArmed, ends)
+		time.Sleep(100 * time.Millisecond) // its next tick
+		synctest.Wait()
+		ends = s.State().At.Add(10 * time.Second)
+		is(shedguard.SuppressionReleasing, ends)
+		time.Sleep(9 * time.Second)
+		is(shedguard.SuppressionReleasing, ends)
+		time.Sleep(2 * time.Second)
+		is(shedguard.SuppressionReleased, time.Time{})
+		if err := s.Reset(t.Context(), "wang"); err != nil {
+			t.Fatal(err)
+		}
+		is(shedguard.SuppressionIdle, time.Time{})
+		if by := s.State().By; by != "wang" {
+			t.Errorf("reset by %q", by)
+		}
+		end()
+	})
+}
+
+// TestSuppressorStateWaitsForNoDisk: whoever tells others how far it is must not
+// stand still with the disk; what a person said is told before it is written.
+func TestSuppressorStateWaitsForNoDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		o, hung := (&bottle{}).options(), make(chan struct{})
+		o.Save = func(context.Context, actuate.SuppressionRecord) error {
+			<-hung
+			return nil
+		}
+		s, err := actuate.NewSuppressor(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		armed := make(chan error, 1)
+		go func() { armed <- s.Arm(context.Background(), fire(two...)) }()
+		synctest.Wait() // it hangs
+		if got := s.State(); got.Phase != shedguard.SuppressionArmed || got.Left(time.Now()) != 15*time.Second {
+			t.Errorf("%+v", got)
+		}
+		close(hung)
+		if err := <-armed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestSuppressorIsChecked(t *testing.T) {
 	t.Parallel()
 	o := (&bottle{}).options()

@@ -19,6 +19,9 @@ func (a *App) Command(ctx context.Context, c shedguard.Command) (any, error) {
 // Arm arms the suppression as the fusion of the senses does.
 func (a *App) Arm(ctx context.Context, f *actuate.Fire) error { return a.suppressor.Arm(ctx, f) }
 
+// Told is what the retained status says.
+func (a *App) Told() shedguard.Status { return a.told() }
+
 // Unheard is what the metrics of the eyes are after lines of the worker that nobody
 // takes, while there is room for some of them.
 func Unheard(room, lines int) []status.Metric {

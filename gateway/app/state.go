@@ -84,6 +84,15 @@ func (a *App) summary() []shedguard.OutletSummary {
 	return s
 }
 
+// told is what the retained status says of the shed. It waits for no disk: alarms
+// wait behind it.
+func (a *App) told() shedguard.Status {
+	return shedguard.Status{
+		Version: a.version, ConfigHash: a.hash, Clock: a.clock.Quality(), Outlets: a.summary(),
+		Siren: a.guard.Siren(), Suppression: a.suppressionTold(),
+	}
+}
+
 // lastTick is when the guard completed its last tick.
 func (a *App) lastTick() time.Time {
 	s := a.guard.Stats()

@@ -89,8 +89,22 @@ func TestSuppressionVetoed(t *testing.T) {
 	}
 	refused(`{}`, "not_permitted: veto: it is idle")
 	refused(`{"all":true}`, "bad_args")
+	if got := b.Told().Suppression; *got != (shedguard.Suppression{Phase: shedguard.SuppressionIdle}) {
+		t.Errorf("the status tells %+v", got)
+	}
+	began := time.Now()
 	if err := b.Arm(t.Context(), fire()); err != nil {
 		t.Fatal(err)
+	}
+	told := *b.Told().Suppression
+	if left := told.Until.Sub(began); told.Phase != shedguard.SuppressionArmed || told.Zone != "bay-1" || told.AlarmID != fire().AlarmID || left < 4900*time.Millisecond || left > 10*time.Second {
+		t.Errorf("the status tells %+v, %v after it was armed", told, left)
+	}
+	for range 100 { // what differs is published anew
+		if again := *b.Told().Suppression; again != told {
+			t.Fatalf("%+v became %+v in the same window", told, again)
+		}
+		time.Sleep(time.Millisecond)
 	}
 	refused(`{"reset":true}`, "not_permitted: reset suppression: it is armed")
 	result, err := b.do(t, shedguard.CommandVetoSuppression, ``)
@@ -100,6 +114,9 @@ func TestSuppressionVetoed(t *testing.T) {
 	select {
 	case <-t.Context().Done():
 	case <-time.After(6 * time.Second):
+	}
+	if got, want := *b.Told().Suppression, (shedguard.Suppression{Phase: shedguard.SuppressionVetoed, Zone: "bay-1", AlarmID: fire().AlarmID, By: "wang"}); got != want {
+		t.Errorf("the status tells %+v, want %+v", got, want)
 	}
 	if s := b.State(); b.agent() || s.Suppression.Phase != "vetoed" {
 		t.Errorf("output %t, %+v", b.agent(), s.Suppression)
@@ -127,7 +144,7 @@ func TestNoSuppression(t *testing.T) {
 	t.Parallel()
 	b, _ := start(t, boxOptions{edit: func(c *config.Config) { withAgent(c); c.Suppression.Enabled = false }})
 	_, err := b.do(t, shedguard.CommandVetoSuppression, `{}`)
-	if r, ok := errors.AsType[*shedguard.ReplyError](err); !ok || r.Code != shedguard.CodeNotPermitted || b.State().Suppression != nil {
+	if r, ok := errors.AsType[*shedguard.ReplyError](err); !ok || r.Code != shedguard.CodeNotPermitted || b.State().Suppression != nil || b.Told().Suppression != nil {
 		t.Errorf("%v", err)
 	}
 }
@@ -187,7 +204,7 @@ func TestSilenceHoldsUntilANewCriticalAlarm(t *testing.T) {
 	if _, err := b.do(t, shedguard.CommandSilenceSiren, `{}`); err != nil {
 		t.Fatal(err)
 	}
-	b.await(t, 5*time.Second, "silence", func(s *shedguard.ShedState) bool { return !s.Siren })
+	b.await(t, 5*time.Second, "silence, in the status too", func(s *shedguard.ShedState) bool { return !s.Siren && !b.Told().Siren })
 	select {
 	case <-t.Context().Done():
 	case <-time.After(2 * time.Second):
@@ -196,5 +213,5 @@ func TestSilenceHoldsUntilANewCriticalAlarm(t *testing.T) {
 		t.Error("the silence did not hold")
 	}
 	b.shed.Plug(sim.FaultOutlet+1, &sim.Resistor{Ohms: 226. / 40})
-	b.await(t, 30*time.Second, "siren again: another outlet tripped", func(s *shedguard.ShedState) bool { return s.Siren && tripped(sim.FaultOutlet+1)(s) })
+	b.await(t, 30*time.Second, "siren again: another outlet tripped", func(s *shedguard.ShedState) bool { return s.Siren && b.Told().Siren && tripped(sim.FaultOutlet+1)(s) })
 }

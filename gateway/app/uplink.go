@@ -32,13 +32,8 @@ func (a *App) newUplink() (*uplink.Uplink, error) {
 		Pictures: pictures,
 		Broker:   u.Broker, Shed: a.cfg.Shed, BootID: a.boot, TLS: identity,
 		Username: u.Username, Password: password, RequireAck: u.RequireAck, Outbox: a.outbox,
-		Status: func() shedguard.Status {
-			return shedguard.Status{
-				Version: a.version, ConfigHash: a.hash, Clock: a.clock.Quality(), Outlets: a.summary(),
-				Siren: a.guard.Siren(), Suppression: a.suppressionTold(),
-			}
-		},
-		Clock: a.clock.Quality,
+		Status: a.told,
+		Clock:  a.clock.Quality,
 		Kinds: []string{
 			shedguard.CommandStart, shedguard.CommandStop, shedguard.CommandResetTrip, shedguard.CommandAcknowledge,
 			shedguard.CommandSilenceSiren, shedguard.CommandVetoSuppression, shedguard.CommandSelfTest,

@@ -244,6 +244,32 @@ func TestTickDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestSirenChangeDoesNotAllocate has the siren begin and end in every run, and
+// nobody listens to it.
+func TestSirenChangeDoesNotAllocate(t *testing.T) {
+	b := newBoard(t, 20*time.Millisecond)
+	b.guard.Signal(actuate.SignalFire)
+	for range 3 {
+		time.Sleep(time.Until(b.line.poll.Next()))
+		b.guard.Tick()
+	}
+	on := func(want bool) {
+		time.Sleep(time.Until(b.line.poll.Next()))
+		b.guard.Tick()
+		if b.guard.Siren() != want {
+			t.Errorf("siren %t, want %t", !want, want)
+		}
+	}
+	if n := testing.AllocsPerRun(10, func() {
+		b.guard.Silence()
+		on(false)
+		b.guard.Alarmed()
+		on(true)
+	}); n != 0 {
+		t.Errorf("%g allocations for two changes, want none", n)
+	}
+}
+
 // BenchmarkSample is the guard's own work on one sample, without the bus, with
 // every rule of protect on, a thermometer that answers with each sample, and a
 // meter that measures residual current.

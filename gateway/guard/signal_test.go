@@ -65,6 +65,58 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// TestSirenChangeIsTold: once for each change, however the siren pulses, and the
+// guard waits for nobody who does not listen.
+func TestSirenChangeIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newShed(t, 2, nil)
+		stop := s.run(t)
+		time.Sleep(20*time.Second + every/2)
+		told := func(what string, want int, siren bool) {
+			t.Helper()
+			n := 0
+			for range 12 * time.Second / every { // three tones and the breaks between
+				time.Sleep(every)
+				select {
+				case <-s.guard.SirenChanged():
+					n++
+				default:
+				}
+			}
+			if n != want || s.guard.Siren() != siren {
+				t.Errorf("%s: told %d times, siren %t: want %d, %t", what, n, s.guard.Siren(), want, siren)
+			}
+		}
+		told("nothing has happened", 0, false)
+		s.guard.Signal(actuate.SignalUnsent)
+		told("the lamp alone", 0, false)
+		s.guard.Signal(actuate.SignalUnsentCritical)
+		told("it sounds", 1, true)
+		s.guard.Signal(actuate.SignalFire)
+		told("it sounds for something worse", 0, true)
+		s.guard.Silence()
+		told("silenced", 1, false)
+		s.guard.Alarmed()
+		told("again", 1, true)
+
+		ticks := s.guard.Stats().Ticks
+		for range 10 { // on and off, and nobody listens
+			s.guard.Silence()
+			time.Sleep(2 * every)
+			s.guard.Alarmed()
+			time.Sleep(2 * every)
+		}
+		if done := s.guard.Stats().Ticks - ticks; done != 40 {
+			t.Errorf("%d ticks in 40 periods", done)
+		}
+		told("what nobody heard is told once", 1, true)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestFireSoundsWithoutABreak(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -23,6 +23,9 @@ type Settings struct {
 	// Camera is the address of a camera over the second zone, and Vision the program
 	// that watches it; empty where there is none.
 	Camera, Vision string
+	// Suppression is an output for a suppression agent. Every pin of the board is
+	// wired: it takes that of the second zone's smoke contact.
+	Suppression bool
 }
 
 // zones are the fire zones, each of the outlets behind one mux.
@@ -49,10 +52,11 @@ func Config(s Settings) ([]byte, error) {
 		Relay             int
 		Mux1, Mux2        int
 		SirenPin, LampPin int
+		AgentPin          int
 		CameraZone        string
 		Outlets           []outlet
 		Contacts          []contact
-	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin, CameraZone: zones()[1]}
+	}{Settings: s, Bus: BusName, Relay: RelayAddress, Mux1: FirstMux, Mux2: SecondMux, SirenPin: SirenPin, LampPin: LampPin, AgentPin: AgentPin, CameraZone: zones()[1]}
 	for i := range Outlets {
 		side := i / perMux
 		data.Outlets = append(data.Outlets, outlet{
@@ -61,6 +65,9 @@ func Config(s Settings) ([]byte, error) {
 		})
 	}
 	for i, zone := range zones() {
+		if s.Suppression && FirstContact+i == AgentPin {
+			continue
+		}
 		data.Contacts = append(data.Contacts, contact{zone, FirstContact + i})
 	}
 	var b bytes.Buffer

@@ -20,6 +20,7 @@ const (
 	ResetLine       = "SIM_RESET" // of both muxes
 	RelayAddress    = 0x20        // MCP23017, outlet n on pin n-1
 	FirstContact    = 12          // of the smoke detectors, one a zone, closed to ground at rest
+	AgentPin        = 13          // of the suppression agent, where there is one
 	SirenPin        = 14
 	LampPin         = 15
 	FirstMux        = 0x70 // outlets 1 to 6 on ports 0 to 5

@@ -345,17 +345,22 @@ func FuzzReadRecording(f *testing.F) {
 
 func TestConfigIsValid(t *testing.T) {
 	t.Parallel()
-	b, err := sim.Config(sim.Settings{
-		Shed: "demo-1", Broker: "mqtt://127.0.0.1:1883", Status: "127.0.0.1:9108", Dir: t.TempDir(), Profile: "outlet-10a",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := config.Parse(b)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, b)
-	}
-	if len(c.Outlets) != sim.Outlets {
-		t.Errorf("%d outlets, want %d", len(c.Outlets), sim.Outlets)
+	for _, agent := range []bool{false, true} {
+		b, err := sim.Config(sim.Settings{
+			Shed: "demo-1", Broker: "mqtt://127.0.0.1:1883", Status: "127.0.0.1:9108", Dir: t.TempDir(), Profile: "outlet-10a", Suppression: agent,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := config.Parse(b)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		if len(c.Outlets) != sim.Outlets {
+			t.Errorf("%d outlets, want %d", len(c.Outlets), sim.Outlets)
+		}
+		if out := c.SuppressionOutput(); (out != nil) != agent || agent && out.Pin != sim.AgentPin {
+			t.Errorf("suppression %t: output %+v", agent, out)
+		}
 	}
 }

@@ -371,6 +371,77 @@ func TestStatusOnChangeOnly(t *testing.T) {
 	})
 }
 
+// A status that has changed goes out at once when somebody says so, within a
+// second when nobody does, and as it is then: a change that was taken back in
+// between is none.
+func TestStatusChangeIsPublished(t *testing.T) {
+	armed := &shedguard.Suppression{Phase: shedguard.SuppressionArmed, Zone: "bay-1", Until: time.Date(2026, 3, 1, 12, 0, 15, 0, time.UTC)}
+	bubble(t, func(t *testing.T, b *broker, _ *uplink.Uplink, opts uplink.Options) {
+		var mu sync.Mutex
+		var now shedguard.Status // guarded by mu
+		set := func(siren bool, s *shedguard.Suppression) {
+			mu.Lock()
+			defer mu.Unlock()
+			now.Siren, now.Suppression = siren, s
+		}
+		opts.Status = func() shedguard.Status {
+			mu.Lock()
+			defer mu.Unlock()
+			return now
+		}
+		u, err := uplink.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Dial(b.dial)
+		during(t, u, func() {
+			time.Sleep(1500 * time.Millisecond)
+			set(true, nil)
+			u.PublishStatus()
+			time.Sleep(5 * time.Second) // 6.5 s
+			set(true, armed)            // nobody says so
+			time.Sleep(5*time.Second + 100*time.Millisecond)
+			set(false, armed)
+			set(true, armed)
+			u.PublishStatus()
+			time.Sleep(4900 * time.Millisecond) // 16.5 s
+			set(false, &shedguard.Suppression{Phase: shedguard.SuppressionIdle})
+			u.PublishStatus()
+			time.Sleep(time.Second)
+		})
+		type said struct {
+			at    time.Duration
+			siren bool
+			phase shedguard.SuppressionPhase
+		}
+		var got []said
+		for _, s := range b.sent {
+			if s.class != string(shedguard.ClassStatus) {
+				continue
+			}
+			m, err := shedguard.DecodeStatus([]byte(s.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.State != shedguard.GatewayOnline {
+				if m.Siren || m.Suppression != nil {
+					t.Errorf("%s says %s", m.State, s.payload)
+				}
+				continue
+			}
+			one := said{at: s.at, siren: m.Siren}
+			if m.Suppression != nil {
+				one.phase = m.Suppression.Phase
+			}
+			got = append(got, one)
+		}
+		want := []said{{0, false, ""}, {1500 * time.Millisecond, true, ""}, {7 * time.Second, true, shedguard.SuppressionArmed}, {16500 * time.Millisecond, false, shedguard.SuppressionIdle}}
+		if !slices.Equal(got, want) {
+			t.Errorf("said %v, want %v", got, want)
+		}
+	})
+}
+
 func TestCommandChecks(t *testing.T) {
 	boot := ulid.Make().String()
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)

@@ -41,6 +41,7 @@ type runCmd struct {
 	Status     string  `default:"127.0.0.1:9108" placeholder:"ADDR" help:"With --sim: where the local page listens; port 0 takes a free one."`
 	Camera     string  `placeholder:"URL" help:"With --sim: a camera over the zone of outlets 7 to 12."`
 	Vision     string  `type:"path" placeholder:"FILE" help:"With --sim and --camera: the camera worker, shedguard-vision."`
+	Suppress   bool    `name:"suppression" help:"With --sim: an output for a suppression agent, which a fire releases after 30 s unless somebody vetoes. The second zone has no smoke contact then."`
 	Speed      float64 `default:"60" placeholder:"N" help:"With --sim: how many seconds a battery lives in one; electrical time and heat are never hurried."`
 	Play       string  `type:"existingfile" placeholder:"FILE" help:"With --sim: a recorded CSV (time_s and amps or watts) that the load on --play-outlet draws."`
 	PlayOutlet int     `default:"3" placeholder:"N" help:"With --sim: the outlet of --play."`
@@ -153,7 +154,7 @@ func notify(ctx context.Context, e *env, fed <-chan struct{}, pause time.Duratio
 func (c *runCmd) simulate(e *env) error {
 	shed, cfg, closeBoard, err := c.open(e, sim.Settings{
 		Broker: c.Broker, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile, Status: c.Status, Profile: c.Profile,
-		Camera: c.Camera, Vision: c.Vision,
+		Camera: c.Camera, Vision: c.Vision, Suppression: c.Suppress,
 	}, c.Speed, c.script)
 	if err != nil {
 		return fmt.Errorf("run: %w", err)
