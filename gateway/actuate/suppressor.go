@@ -151,7 +151,6 @@ func (s *Suppressor) Run(ctx context.Context) error {
 // step needs the lock.
 func (s *Suppressor) step(ctx context.Context, now time.Time) {
 	on, changed := s.machine.Next(now)
-	s.show()
 	r := s.machine.Record()
 	running := r.Phase == shedguard.SuppressionArmed || r.Phase == shedguard.SuppressionReleasing
 	var err error
@@ -165,6 +164,7 @@ func (s *Suppressor) step(ctx context.Context, now time.Time) {
 		s.on, s.unsure = on, oerr != nil
 		err = errors.Join(err, oerr)
 	}
+	s.show() // not before: released means that the output is off
 	if changed || err != nil {
 		s.opts.Report(r, err)
 	}

@@ -303,6 +303,49 @@ func TestSuppressorStateWaitsForNoDisk(t *testing.T) {
 	})
 }
 
+// TestSuppressorStateIsOfTheOutput: what is told of the release is never ahead of
+// the output, though the record on disk is.
+func TestSuppressorStateIsOfTheOutput(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := &bottle{}
+		o := b.options()
+		var s *actuate.Suppressor
+		kept := make(map[shedguard.SuppressionPhase]shedguard.SuppressionPhase)
+		save := o.Save
+		o.Save = func(ctx context.Context, r actuate.SuppressionRecord) error {
+			if _, again := kept[r.Phase]; !again {
+				kept[r.Phase] = s.State().Phase
+			}
+			return save(ctx, r)
+		}
+		s, err := actuate.NewSuppressor(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		if err := s.Arm(ctx, fire(two...)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		for phase, told := range map[shedguard.SuppressionPhase]shedguard.SuppressionPhase{
+			shedguard.SuppressionArmed:     shedguard.SuppressionArmed, // the output does nothing about it
+			shedguard.SuppressionReleasing: shedguard.SuppressionArmed,
+			shedguard.SuppressionReleased:  shedguard.SuppressionReleasing,
+		} {
+			if kept[phase] != told {
+				t.Errorf("%s was told while %s was written down, want %s", kept[phase], phase, told)
+			}
+		}
+	})
+}
+
 func TestSuppressorIsChecked(t *testing.T) {
 	t.Parallel()
 	o := (&bottle{}).options()
