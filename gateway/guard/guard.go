@@ -371,7 +371,8 @@ func (g *Guard) tend(l *line, now time.Time) {
 		default: // whoever listens has not looked since the change before
 		}
 	}
-	if want == l.sounds && !l.unsure {
+	tested := want[1] && !g.lit.Load() // a lamp that is lit already is written again for its test
+	if want == l.sounds && !l.unsure && !tested {
 		return
 	}
 	err := errors.Join(g.relays.Siren(want[0]), g.relays.Lamp(want[1]))

@@ -142,6 +142,11 @@ func TestLampTest(t *testing.T) {
 		if !s.guard.TestLamp(t.Context(), 2*time.Second) {
 			t.Error("the lamp's output was not written")
 		}
+		s.guard.Signal(actuate.SignalFire)
+		time.Sleep(5 * time.Second)
+		if !s.guard.TestLamp(t.Context(), 2*time.Second) {
+			t.Error("a lamp that is lit for a fire is told as one that cannot be lit")
+		}
 		s.wire.Cut(true)
 		time.Sleep(3 * time.Second)
 		if s.guard.TestLamp(t.Context(), 2*time.Second) {
