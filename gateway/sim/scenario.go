@@ -31,6 +31,13 @@ const removedAfter = 2 * time.Second
 // hotBefore is the temperature of a socket that was hot before, in °C.
 const hotBefore = 62.0
 
+const (
+	// smokeAfter is how long a socket that burns is hot before it smokes: its rise
+	// is told within 7 s while it is fed, and smoke cuts it.
+	smokeAfter = 15 * time.Second
+	airedAfter = time.Minute
+)
+
 // faultyMains is how long the supply is at fault.
 const faultyMains = 20 * time.Second
 
@@ -90,8 +97,8 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 	case "smoke": // in the zone of the outlet, until somebody has aired it
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
 	case "fire": // a battery that burns: its socket is hot, and then there is smoke
-		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) }),
-			fault(faultAfter+5*time.Second, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
+		hot := false
+		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400); hot = true }), smokes(&hot)), nil
 	case "check": // an overload, and later a hot socket in the zone that the camera overlooks
 		return both(life(), warm(0.8*ratingAmps), fault(faultAfter, FaultOutlet, multiple(2.5)),
 			fault(CheckHotAfter, CheckHotOutlet, func(s *Shed) { s.Heat(CheckHotOutlet, 400) })), nil
@@ -149,6 +156,22 @@ func warm(amps float64) Script {
 				Watts: amps * mainsVolts * 0.95, PowerFactor: 0.95,
 				ConstantFor: 1000 * time.Hour, Taper: time.Hour, Trickle: 4.2,
 			})
+		}
+	}
+}
+
+// smokes is smoke in the zone of the fault's outlet some time after that got hot,
+// until somebody has aired it.
+func smokes(hot *bool) Script {
+	begun, state := time.Duration(-1), false
+	return func(s *Shed, since time.Duration) {
+		if begun < 0 && *hot {
+			begun = since
+		}
+		smoke := begun >= 0 && since >= begun+smokeAfter && since < begun+airedAfter
+		if smoke != state {
+			state = smoke
+			s.Smoke(0, smoke)
 		}
 	}
 }
