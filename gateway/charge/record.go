@@ -5,6 +5,10 @@ import (
 	"slices"
 )
 
+// leastFirst is less than any charge begins with, in W: a rise is held against it, and
+// against next to nothing every rise is without end.
+const leastFirst = 0.1
+
 // Record is what outlives a restart.
 type Record struct {
 	Charges []Charge `json:"charges,omitempty"` // healthy ones, oldest first
@@ -45,6 +49,9 @@ func NewState(kept Record) State {
 		if !(v >= 0 && v < 1e6) {
 			return s
 		}
+	}
+	if r.First > 0 && r.First < leastFirst {
+		return s
 	}
 	s.id = r.Session
 	s.curve = curve{ // the relay that closes makes it a pause

@@ -49,6 +49,11 @@ func TestKeptCharge(t *testing.T) {
 		r.Phase = phase
 		check("phase "+string(phase), r, ok)
 	}
+	for first, ok := range map[float64]bool{5e-324: false, 0.0999: false, 0.1: true} {
+		r := good
+		r.First = first // a rise against next to nothing has no end
+		check("first watts", r, ok)
+	}
 	r := good
 	r.Session = ""
 	check("no session", r, false)

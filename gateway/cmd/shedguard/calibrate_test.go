@@ -88,7 +88,7 @@ func TestCalibrateSim(t *testing.T) {
 			t.Errorf("%s: gain %g, want %g", name, tt.got, tt.want)
 		}
 	}
-	if r.Loads() != 1 || r.Zero() == nil || r.Points[1].By != "tester" || r.Points[1].Samples < 25 {
+	if r.Loads() != 1 || r.Zero() == nil || r.Points[1].By != "tester" || r.Points[1].Samples < calibration.LeastSamples {
 		t.Errorf("points %+v", r.Points)
 	}
 
