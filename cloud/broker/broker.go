@@ -206,9 +206,11 @@ func (b *Broker) Stats() Stats {
 	}
 }
 
-// Close disconnects every client and closes the file.
+// Close disconnects every client and closes the file. It sends no last wills: the
+// broker ends, and the gateways do not.
 func (b *Broker) Close() error {
 	b.once.Do(func() {
+		b.gate.closing.Store(true)
 		b.stop()
 		b.work.Wait()
 		if err := b.server.Close(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -326,6 +327,43 @@ func TestRestartKeepsSessionsQueuesAndRetained(t *testing.T) {
 
 // A queue that was delivered and not acknowledged survives a reconnect and then
 // a restart.
+// TestAnEndIsNoLastWill: what the broker's own end cuts off is not dead.
+func TestAnEndIsNoLastWill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "broker.db")
+	b := start(t, broker.Options{Path: path, TrustLoopback: true})
+	boss := connect(t, collector(b, "shedcloud-book"))
+	boss.wait(boss.Subscribe("shedguard/v1/+/status", 1, nil))
+	sheds := []string{"a", "b", "c", "d", "e", "f"}
+	for _, name := range sheds {
+		g := connect(t, options(b, name).SetWill(topic(name, shedguard.ClassStatus), "offline", 1, true))
+		g.wait(g.Publish(topic(name, shedguard.ClassStatus), 1, true, "online "+name))
+	}
+	var line net.Conn
+	connect(t, options(b, "gone").SetWill(topic("gone", shedguard.ClassStatus), "lost", 1, true).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (_ net.Conn, err error) {
+			line, err = (&net.Dialer{}).DialContext(t.Context(), "tcp", b.PlainAddr().String())
+			return line, err
+		}))
+	eventually(t, "all online", func() bool { return different(boss) == len(sheds) })
+	if err := line.Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the will of one that is cut off", func() bool { return slices.Contains(boss.payloads(), "lost") })
+	closed(t, b)
+	if got := boss.payloads(); slices.Contains(got, "offline") {
+		t.Errorf("the end of the broker: %v", got)
+	}
+
+	b = start(t, broker.Options{Path: path, TrustLoopback: true})
+	reader := connect(t, collector(b, "shedcloud-reader").SetCleanSession(true))
+	reader.wait(reader.Subscribe("shedguard/v1/+/status", 1, nil))
+	eventually(t, "what is retained", func() bool { return different(reader) == len(sheds)+1 })
+	if got := reader.payloads(); slices.Contains(got, "offline") {
+		t.Errorf("retained: %v", got)
+	}
+	closed(t, b)
+}
+
 func TestReconnectKeepsTheStoredQueue(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "broker.db")
 	b := start(t, broker.Options{Path: path, TrustLoopback: true})

@@ -40,6 +40,7 @@ type gate struct {
 	inner   *mqtt.Client // publishes what passed
 	kick    chan struct{}
 	refused atomic.Uint64
+	closing atomic.Bool // the broker ends
 
 	mu     sync.Mutex // guards the fields below, never held over I/O
 	idle   sync.Cond  // some count in active fell to 0
@@ -67,7 +68,16 @@ func (*gate) Init(any) error { return nil }
 
 // Provides says which calls the hook wants.
 func (*gate) Provides(b byte) bool {
-	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnSubscribe, mqtt.OnPacketEncode}, b)
+	return slices.Contains([]byte{mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPublish, mqtt.OnQosComplete, mqtt.OnDisconnect, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished, mqtt.OnSubscribe, mqtt.OnPacketEncode, mqtt.OnWill}, b)
+}
+
+// OnWill replaces the will of a client that the broker's own end cuts off by one
+// that nobody can subscribe to: the server sends some will in any case.
+func (g *gate) OnWill(_ *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
+	if g.closing.Load() {
+		return mqtt.Will{TopicName: "ended"}, nil
+	}
+	return will, nil
 }
 
 // OnConnectAuthenticate names the client or turns it away. The name becomes
