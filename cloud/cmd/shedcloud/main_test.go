@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -82,11 +83,37 @@ notify: {people: [{name: duty, channels: [pigeon]}]}
 }
 
 // The random password is printed at the first start, and never again.
+// said keeps what was written, and calls then when some words have been so often.
+type said struct {
+	mu    sync.Mutex // guards the rest
+	text  bytes.Buffer
+	until string
+	left  int
+	then  func()
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left -= bytes.Count(p, []byte(s.until)); s.left <= 0 {
+		s.then()
+	}
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 func TestFirstLoginIsPrintedOnce(t *testing.T) {
 	dir := t.TempDir()
 	for i, want := range []bool{true, false} {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		var out, errs bytes.Buffer
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		// It ends when all that is its own has come in: three links to its broker.
+		errs := said{until: "link to the broker is up", left: 3, then: cancel}
+		var out bytes.Buffer
 		code := run(ctx, []string{"--log-format", "json", "serve", "--data", dir, "--listen", "127.0.0.1:0", "--broker-listen", "127.0.0.1:0"}, &out, &errs)
 		cancel()
 		if code != 0 || strings.Contains(errs.String(), "First login: user admin, password ") != want || out.Len() > 0 {
