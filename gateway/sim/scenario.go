@@ -35,11 +35,19 @@ const (
 	// smokeAfter is how long a socket that burns is hot before it smokes: its rise
 	// is told within 7 s while it is fed, and smoke cuts it.
 	smokeAfter = 15 * time.Second
+	// airedAfter is how long after the fault somebody has aired the zone.
 	airedAfter = time.Minute
 )
 
 // faultyMains is how long the supply is at fault.
 const faultyMains = 20 * time.Second
+
+// later is what follows a fault, so long after it began: that may be late, see
+// feedingPatience.
+type later struct {
+	after time.Duration
+	do    func(*Shed)
+}
 
 // Scenarios lists the names that [NewScript] knows.
 func Scenarios() []string {
@@ -49,8 +57,8 @@ func Scenarios() []string {
 // NewScript is the script of a scenario: everyday charging in every outlet, and
 // the scenario's fault. ratingAmps is the rating of the outlets.
 func NewScript(name string, ratingAmps float64) (Script, error) {
-	fault := func(begin time.Duration, outlet int, brk func(*Shed)) Script {
-		done, fed := false, time.Duration(0)
+	fault := func(begin time.Duration, outlet int, brk func(*Shed), then ...later) Script {
+		done, fed, begun := false, time.Duration(0), time.Duration(0)
 		return func(s *Shed, since time.Duration) {
 			if fed == 0 && s.Look(outlet).Fed {
 				fed = since
@@ -58,14 +66,20 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 			// Outlets are fed one after the other: a fault needs one that is.
 			ripe := fed > 0 && since >= fed+fedBefore || since >= begin+feedingPatience
 			if !done && since >= begin && ripe {
-				done = true
+				done, begun = true, since
 				brk(s)
+			}
+			for done && len(then) > 0 && since >= begun+then[0].after {
+				then[0].do(s)
+				then = then[1:]
 			}
 			if done && s.faulty(outlet) && s.Look(outlet).Dark >= removedAfter {
 				s.Plug(outlet, nil)
 			}
 		}
 	}
+	soundMains := later{faultyMains, func(s *Shed) { s.Mains(0) }}
+	aired := later{airedAfter, func(s *Shed) { s.Smoke(0, false) }} // by somebody
 	// multiple is a load of that many times the rating at the mains' voltage.
 	multiple := func(n float64) func(*Shed) {
 		return func(s *Shed) { s.Plug(FaultOutlet, &Resistor{Ohms: mainsVolts / (n * ratingAmps)}) }
@@ -86,19 +100,19 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 	case "rise":
 		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) })), nil
 	case "overvoltage": // a neutral that is lost, and found again
-		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(300) }), fault(faultAfter+faultyMains, FaultOutlet, func(s *Shed) { s.Mains(0) })), nil
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(300) }, soundMains)), nil
 	case "undervoltage":
-		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(150) }), fault(faultAfter+faultyMains, FaultOutlet, func(s *Shed) { s.Mains(0) })), nil
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Mains(150) }, soundMains)), nil
 	case "welded":
 		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) {
 			s.Weld(FaultOutlet, true)
 			multiple(2.5)(s)
 		})), nil
 	case "smoke": // in the zone of the outlet, until somebody has aired it
-		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }), fault(faultAfter+time.Minute, FaultOutlet, func(s *Shed) { s.Smoke(0, false) })), nil
+		return both(life(), warm(0.3*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Smoke(0, true) }, aired)), nil
 	case "fire": // a battery that burns: its socket is hot, and then there is smoke
-		hot := false
-		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400); hot = true }), smokes(&hot)), nil
+		return both(life(), warm(0.5*ratingAmps), fault(faultAfter, FaultOutlet, func(s *Shed) { s.Heat(FaultOutlet, 400) },
+			later{smokeAfter, func(s *Shed) { s.Smoke(0, true) }}, aired)), nil
 	case "check": // an overload, and later a hot socket in the zone that the camera overlooks
 		return both(life(), warm(0.8*ratingAmps), fault(faultAfter, FaultOutlet, multiple(2.5)),
 			fault(CheckHotAfter, CheckHotOutlet, func(s *Shed) { s.Heat(CheckHotOutlet, 400) })), nil
@@ -111,8 +125,7 @@ func NewScript(name string, ratingAmps float64) (Script, error) {
 			life(),
 			warm(0.5*ratingAmps),
 			fault(30*time.Second, FaultOutlet, multiple(2.5)),
-			fault(75*time.Second, 7, func(s *Shed) { s.CutMeter(7, true) }),
-			fault(105*time.Second, 7, func(s *Shed) { s.CutMeter(7, false) }),
+			fault(75*time.Second, 7, func(s *Shed) { s.CutMeter(7, true) }, later{30 * time.Second, func(s *Shed) { s.CutMeter(7, false) }}),
 			fault(150*time.Second, 10, func(s *Shed) { s.Heat(10, 400) }),
 		), nil
 	default:
@@ -156,22 +169,6 @@ func warm(amps float64) Script {
 				Watts: amps * mainsVolts * 0.95, PowerFactor: 0.95,
 				ConstantFor: 1000 * time.Hour, Taper: time.Hour, Trickle: 4.2,
 			})
-		}
-	}
-}
-
-// smokes is smoke in the zone of the fault's outlet some time after that got hot,
-// until somebody has aired it.
-func smokes(hot *bool) Script {
-	begun, state := time.Duration(-1), false
-	return func(s *Shed, since time.Duration) {
-		if begun < 0 && *hot {
-			begun = since
-		}
-		smoke := begun >= 0 && since >= begun+smokeAfter && since < begun+airedAfter
-		if smoke != state {
-			state = smoke
-			s.Smoke(0, smoke)
 		}
 	}
 }

@@ -259,6 +259,31 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// TestLateFaultLastsAsLong: the outlet of the fault may be fed long after it is due,
+// since outlets are fed one after the other.
+func TestLateFaultLastsAsLong(t *testing.T) {
+	t.Parallel()
+	script, err := sim.NewScript("undervoltage", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newShed(t, sim.Options{Script: script, Seed: 1})
+	run(s, 25*time.Second)
+	relays(t, s, 1<<2)
+	run(s, time.Second)
+	if v := s.Volts(); v < 200 {
+		t.Fatalf("%.1f V just after the outlet was fed, want sound mains", v)
+	}
+	run(s, 20*time.Second)
+	if v := s.Volts(); v > 155 {
+		t.Errorf("%.1f V, want about 150 for 20 s", v)
+	}
+	run(s, 3*time.Second)
+	if v := s.Volts(); v < 200 {
+		t.Errorf("%.1f V afterwards, want sound mains", v)
+	}
+}
+
 func TestFaultyLoadIsTakenOutOnceDark(t *testing.T) {
 	t.Parallel()
 	script, err := sim.NewScript("overload", 10)
