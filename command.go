@@ -12,6 +12,9 @@ import (
 // MaxCommandBytes bounds a command's payload.
 const MaxCommandBytes = 16 << 10
 
+// maxPerson is how long the name of whoever gave a command may be.
+const maxPerson = 200
+
 // The command kinds.
 const (
 	CommandStart           = "start"

@@ -58,6 +58,9 @@ func SuppressionPhases() []SuppressionPhase {
 	}
 }
 
+// Runs reports whether a phase ends by itself: the veto window or the release.
+func (p SuppressionPhase) Runs() bool { return p == SuppressionArmed || p == SuppressionReleasing }
+
 // Suppression is the output of a suppression agent in a gateway's status.
 type Suppression struct {
 	Phase   SuppressionPhase `json:"phase"`
@@ -68,9 +71,6 @@ type Suppression struct {
 	// phase, and while the gateway does not know the time.
 	Until time.Time `json:"until,omitzero"`
 }
-
-// maxPerson is how long the name of whoever gave a command may be.
-const maxPerson = 200
 
 // faults are all that is wrong with it. At is where it was read.
 func (s *Suppression) faults(at string) (errs []error) {
@@ -83,8 +83,7 @@ func (s *Suppression) faults(at string) (errs []error) {
 	check(len(s.Zone) <= MaxTagBytes, "zone: %d bytes: want at most %d", len(s.Zone), MaxTagBytes)
 	check(s.AlarmID == "" || ValidID(s.AlarmID), "alarm_id: %q: want a ULID", s.AlarmID)
 	check(len(s.By) <= maxPerson, "by: %d bytes: want at most %d", len(s.By), maxPerson)
-	runs := s.Phase == SuppressionArmed || s.Phase == SuppressionReleasing
-	check(s.Until.IsZero() || runs, "until: %s: want it in phase %s or %s only, this is %q",
+	check(s.Until.IsZero() || s.Phase.Runs(), "until: %s: want it in phase %s or %s only, this is %q",
 		s.Until.Format(TimeFormat), SuppressionArmed, SuppressionReleasing, s.Phase)
 	year := s.Until.UTC().Year()
 	check(year >= 1 && year <= 9999, "until: year %d in UTC: want 1 to 9999", year)
@@ -151,13 +150,13 @@ type ShedState struct {
 
 // FeederStatus is the supply that all outlets share, at one moment.
 type FeederStatus struct {
-	Watts          float64 `json:"watts"`           // drawn now
-	CommittedWatts float64 `json:"committed_watts"` // with what is kept for sessions that are not fed at the moment
-	SoftWatts      float64 `json:"soft_watts"`      // from here on nothing new begins
-	HardWatts      float64 `json:"hard_watts"`      // above, the youngest session is switched off
-	Refusing       bool    `json:"refusing"`        // nothing new begins
-	Waiting        int     `json:"waiting"`         // outlets that wait for room
-	Shed           int     `json:"shed"`            // outlets that were switched off
+	Watts          float64 `json:"watts" doc:"drawn now"`
+	CommittedWatts float64 `json:"committed_watts" doc:"with what is kept for sessions that are not fed at the moment"`
+	SoftWatts      float64 `json:"soft_watts" doc:"from here on nothing new begins"`
+	HardWatts      float64 `json:"hard_watts" doc:"above, the youngest session is switched off"`
+	Refusing       bool    `json:"refusing" doc:"nothing new begins"`
+	Waiting        int     `json:"waiting" doc:"outlets that wait for room"`
+	Shed           int     `json:"shed" doc:"outlets that were switched off for want of room"`
 }
 
 // SuppressionStatus is the output of a suppression agent, at one moment.

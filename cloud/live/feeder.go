@@ -9,14 +9,8 @@ import (
 
 // Feeder is the load of the supply that all outlets of a shed share.
 type Feeder struct {
-	Watts          float64   `json:"watts" doc:"drawn now"`
-	CommittedWatts float64   `json:"committed_watts" doc:"with what is kept for sessions that are not fed at the moment"`
-	SoftWatts      float64   `json:"soft_watts" doc:"from here on nothing new begins"`
-	HardWatts      float64   `json:"hard_watts" doc:"above, the youngest session is switched off"`
-	Refusing       bool      `json:"refusing" doc:"nothing new begins"`
-	Waiting        int       `json:"waiting" doc:"outlets that wait for room"`
-	Shed           int       `json:"shed" doc:"outlets that were switched off for want of room"`
-	At             time.Time `json:"at" doc:"of the newest value"`
+	shedguard.FeederStatus
+	At time.Time `json:"at" doc:"of the newest value"`
 }
 
 // NewFeeder is the feeder of its telemetry fields, or nil unless every quantity
@@ -36,10 +30,10 @@ func NewFeeder(at time.Time, fields map[string]float64) *Feeder {
 		}
 		return int(v)
 	}
-	f := &Feeder{
+	f := &Feeder{FeederStatus: shedguard.FeederStatus{
 		Watts: number("watts"), CommittedWatts: number("committed_watts"), SoftWatts: number("soft_watts"), HardWatts: number("hard_watts"),
-		Refusing: number("refusing") != 0, Waiting: count("waiting"), Shed: count("shed"), At: at.UTC(),
-	}
+		Refusing: number("refusing") != 0, Waiting: count("waiting"), Shed: count("shed"),
+	}, At: at.UTC()}
 	if !ok {
 		return nil
 	}

@@ -187,7 +187,7 @@ func TestOutletsWithFeeder(t *testing.T) {
 		return f
 	}
 	feeder := func(watts float64, at time.Time) *live.Feeder {
-		return &live.Feeder{Watts: watts, CommittedWatts: 20, SoftWatts: 500, HardWatts: 600, Refusing: true, Waiting: 2, Shed: 1, At: at}
+		return &live.Feeder{FeederStatus: shedguard.FeederStatus{Watts: watts, CommittedWatts: 20, SoftWatts: 500, HardWatts: 600, Refusing: true, Waiting: 2, Shed: 1}, At: at}
 	}
 	at := noon
 	tests := map[string]struct {

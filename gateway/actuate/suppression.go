@@ -79,11 +79,10 @@ func NewSuppression(settings SuppressionSettings, kept SuppressionRecord) (*Supp
 	}
 	s := &Suppression{settings: settings, record: kept}
 	known := slices.Contains(shedguard.SuppressionPhases(), kept.Phase)
-	armed := kept.Phase == shedguard.SuppressionArmed || kept.Phase == shedguard.SuppressionReleasing
 	switch {
 	case kept.Phase == "":
 		s.record = SuppressionRecord{Phase: shedguard.SuppressionIdle}
-	case !known, kept.Elapsed < 0, armed && !independent(kept.Senses):
+	case !known, kept.Elapsed < 0, kept.Phase.Runs() && !independent(kept.Senses):
 		s.record = SuppressionRecord{Phase: shedguard.SuppressionUnknown}
 	}
 	return s, nil
@@ -154,7 +153,7 @@ func (s *Suppression) Veto(by string, now time.Time) error {
 // Reset makes it ready again: the agent was refilled, or the fire was none. It
 // is refused while the window or the release runs.
 func (s *Suppression) Reset(by string, now time.Time) error {
-	if s.record.Phase == shedguard.SuppressionArmed || s.record.Phase == shedguard.SuppressionReleasing {
+	if s.record.Phase.Runs() {
 		return fmt.Errorf("reset suppression: it is %s", s.record.Phase)
 	}
 	s.record = SuppressionRecord{Phase: shedguard.SuppressionIdle, By: by, At: now.UTC()}
@@ -166,7 +165,7 @@ func (s *Suppression) Reset(by string, now time.Time) error {
 // a program that is killed in between goes on with the release that it had
 // decided on, and never begins a second one.
 func (s *Suppression) Next(now time.Time) (on, changed bool) {
-	if s.record.Phase == shedguard.SuppressionArmed || s.record.Phase == shedguard.SuppressionReleasing {
+	if s.record.Phase.Runs() {
 		if !s.at.IsZero() && now.After(s.at) {
 			s.record.Elapsed += now.Sub(s.at)
 		}

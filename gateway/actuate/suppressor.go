@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/shedguard/shedguard"
 )
 
 const (
@@ -152,9 +150,8 @@ func (s *Suppressor) Run(ctx context.Context) error {
 func (s *Suppressor) step(ctx context.Context, now time.Time) {
 	on, changed := s.machine.Next(now)
 	r := s.machine.Record()
-	running := r.Phase == shedguard.SuppressionArmed || r.Phase == shedguard.SuppressionReleasing
 	var err error
-	if changed || running && now.Sub(s.saved) >= suppressionSave {
+	if changed || r.Phase.Runs() && now.Sub(s.saved) >= suppressionSave {
 		// Before the output: a release that nobody knows of might come twice. One
 		// that cannot be written down comes all the same: there is a fire.
 		err = s.keep(context.WithoutCancel(ctx), now)

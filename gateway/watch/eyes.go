@@ -365,11 +365,11 @@ func (e *Eyes) grade(c *camera, v *View) {
 				zv := &e.zones[name].verdict
 				if zv.Grade == shedguard.GradeAlarm || zv.Grade == shedguard.GradeFire {
 					f.Severity, f.Grade = shedguard.SeverityCritical, shedguard.GradeAlarm
-					if zv.Siren && f.Action == shedguard.ActionNone {
-						f.Action = shedguard.ActionSiren
-					}
-					if zv.Grade == shedguard.GradeFire {
+					switch {
+					case zv.Grade == shedguard.GradeFire:
 						f.Action = zv.Action // the siren goes without saying
+					case zv.Siren && f.Action == shedguard.ActionNone:
+						f.Action = shedguard.ActionSiren
 					}
 				}
 			}
