@@ -1,7 +1,7 @@
 // A shed's log in words.
 
 import type { ShedEvent } from './api/types'
-import { duration, energy, instant, quantity } from './format'
+import { duration, energy, instant, listed, quantity } from './format'
 import type { GlyphName } from './glyphs'
 import { i18n, subjectText, word } from './i18n'
 import { prefs } from './prefs'
@@ -76,7 +76,7 @@ function suppression(d: Data): Line {
     glyph: known ? phaseGlyph[phase] : 'question',
     tone: phase === 'idle' ? 'good' : phase === 'vetoed' || !known ? 'warn' : 'bad',
     text: known ? t(`events.suppression.${phase}`) : t('events.suppressionOther', { phase: phase.replaceAll('_', ' ') }),
-    more: join(zone && t('suppression.zone', { zone }), senses.length > 0 && t('events.seenBy', { senses: senses.map((s) => word('cause', s)).join(prefs.locale === 'en' ? ', ' : '、') }), str(d.by) && t('events.by', { by: str(d.by) })),
+    more: join(zone && t('suppression.zone', { zone }), senses.length > 0 && t('events.seenBy', { senses: listed(senses.map((s) => word('cause', s)), prefs.locale) }), str(d.by) && t('events.by', { by: str(d.by) })),
   }
 }
 

@@ -18,6 +18,11 @@ export function knownPhase(phase: string): phase is SuppressionPhase {
   return (suppressionPhases as readonly string[]).includes(phase)
 }
 
+/** What is to be said of a suppression unasked: nothing while it is simply ready. */
+export function stirred(s: Suppression | null | undefined): Suppression | undefined {
+  return s && s.phase !== 'idle' ? s : undefined
+}
+
 /** It does nothing until a person has made it ready again. */
 export function spent(phase: string): boolean {
   return phase === 'vetoed' || phase === 'released' || phase === 'unknown'

@@ -80,8 +80,7 @@ export class Client {
 
   /** Asks a camera for a picture; it comes later, as news of the stream. */
   snapshot(shed: string, camera: string): Promise<Reply> {
-    const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
-    return this.send<Reply>('POST', path, { body: { kind: 'snapshot', args: { camera } }, timeout: commandTimeout })
+    return this.order(shed, 'snapshot', { camera })
   }
 
   describeShed(shed: string, to: { name?: string; place?: string }): Promise<void> {
@@ -131,12 +130,15 @@ export class Client {
   }
 
   command(shed: string, kind: CommandKind, args: { outlet: number } & StartLimits): Promise<Reply> {
-    const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
-    return this.send<Reply>('POST', path, { body: { kind, args }, timeout: commandTimeout })
+    return this.order(shed, kind, args)
   }
 
   /** An order to the shed as a whole. */
   shedCommand(shed: string, kind: ShedCommandKind, args?: { reset?: true }): Promise<Reply> {
+    return this.order(shed, kind, args)
+  }
+
+  private order(shed: string, kind: string, args?: object): Promise<Reply> {
     const path = `/api/v1/sheds/${encodeURIComponent(shed)}/commands`
     return this.send<Reply>('POST', path, { body: { kind, args }, timeout: commandTimeout })
   }

@@ -277,8 +277,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
       else if (m.event === 'shed') {
         lastTold.set((data as Shed).shed, ++told)
         putShed(data as Shed)
-      }
-      else if (m.event === 'outlets') {
+      } else if (m.event === 'outlets') {
         const o = data as { shed: string; live: Live[] | null; feeder?: Feeder | null }
         putLive(o.shed, o.live ?? [])
         if (o.feeder) putFeeder(o.shed, o.feeder)
@@ -299,6 +298,11 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     return t === undefined || state.now - t > staleAfter
   }
 
+  /** What cannot be heard of a shed now: what is known of it is not the present. */
+  function isAway(shed: Shed | undefined): boolean {
+    return state.link === 'lost' || shed?.state !== 'online'
+  }
+
   return {
     state,
     openAlarms,
@@ -311,6 +315,7 @@ export function createStore(api: Pick<Client, 'sheds' | 'alarms' | 'now'>) {
     putLive,
     putFeeder,
     isStale,
+    isAway,
     handlers,
     onAlarm(f: AlarmListener): () => void {
       alarmListeners.add(f)
